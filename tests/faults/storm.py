@@ -13,7 +13,7 @@ from typing import NamedTuple
 from galaxy_notify.embedded.binaries import ServerBinary
 from tests.faults.support.delivery_run import DURABLE, DeliveryRun
 from tests.faults.support.delivery_storm import rolling_restart, storm
-from tests.faults.support.feed_away import feed_away
+from tests.faults.support.feed_away import Load, feed_away
 from tests.faults.support.feed_run import FeedRun, FeedShape
 from tests.faults.support.feed_storm import FeedStorm
 from tests.faults.support.postgres_outages import OUTAGES
@@ -101,9 +101,9 @@ def _away(binary: ServerBinary, chosen: argparse.Namespace) -> Outcome:
         rng = Random(seed_of_run())
         one = DeliveryRun(server, rng, stack, users=chosen.clients, max_len=10_000)
         minutes = min(chosen.minutes, _LONGEST_AWAY_MINUTES)
-        events = int(minutes * 60 * chosen.per_s)
-        outage = OUTAGES[chosen.outage]
-        asyncio.run(feed_away(one, postgres, outage, events=events, per_s=chosen.per_s))
+        away = int(minutes * 60 * chosen.per_s)
+        load = Load(away // 10, away, chosen.per_s, patience_s=minutes * 600)
+        asyncio.run(feed_away(one, postgres, OUTAGES[chosen.outage], load))
         return _verdict(one)
 
 

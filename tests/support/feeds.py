@@ -115,12 +115,17 @@ class FeedProcess(DaemonProcess):
 
 @contextmanager
 def feed_on(
-    server: Server, postgres: Postgres, *, failpoints: str = "", **settings: Any
+    server: Server,
+    postgres: Postgres,
+    *,
+    failpoints: str = "",
+    variables: Mapping[str, str] | None = None,
+    **settings: Any,
 ) -> Iterator[FeedProcess]:
     """Run a writer while the block runs; a process that still runs is killed at the end."""
     given = {"feed__url": postgres.url} | settings
-    variables = {"GN_FAILPOINTS": failpoints} if failpoints else {}
-    process = FeedProcess(server, variables=variables, command="feed", **given)
+    environ = {**(variables or {}), **({"GN_FAILPOINTS": failpoints} if failpoints else {})}
+    process = FeedProcess(server, variables=environ, command="feed", **given)
     try:
         yield process
     finally:

@@ -92,11 +92,6 @@ class PostgresServer:
         return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}"
 
     @property
-    def programs(self) -> Path:
-        """Return the folder of the programs of its version."""
-        return self._binaries.folder
-
-    @property
     def socket(self) -> Path:
         """Return the path of the UNIX socket."""
         return self.folder / f".s.PGSQL.{self.port}"
@@ -155,20 +150,9 @@ class PostgresServer:
         """Let all its frozen processes go on."""
         self._signal_all(signal.SIGCONT)
 
-    def follow(self, primary: PostgresServer) -> None:
-        """Become a standby of a server that runs, with all that it has; for one not started yet."""
-        data = self.folder / "data"
-        shutil.rmtree(data)
-        self._user.own(self.folder)
-        words = ["--pgdata", str(data), "--dbname", primary.url(), "--checkpoint=fast", "--no-sync"]
-        program = self.programs / "pg_basebackup"
-        command = self._user.command(program, *words, "--write-recovery-conf")
-        subprocess.run(command, check=True, timeout=HANG_S)
-
-    def promote(self) -> None:
-        """Make a standby the primary."""
-        with self.client() as client:
-            client.execute("SELECT pg_promote()")
+    def command(self, program: str, *words: str) -> list[str]:
+        """Return the command that runs a program of its version as its user."""
+        return self._user.command(self._binaries.folder / program, *words)
 
     def own(self, folder: Path) -> None:
         """Hand an empty folder to the user that it runs as."""
