@@ -17,6 +17,7 @@ from hypothesis.internal.conjecture import providers
 from hypothesis.internal.constants_ast import Constants
 
 from galaxy_notify.embedded.binaries import ServerBinary, version_key
+from galaxy_notify.embedded.postgres_binaries import find_postgres
 from galaxy_notify.feed_store.migrations import migrate
 from galaxy_notify.settings import FeedSettings
 from tests.support.postgres import Postgres, PostgresServer, quick_server
@@ -160,6 +161,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.line(f"{VARIABLE}={seed_of_run()} repeats what the fault tests drew")
     for name, binary in found.items():
         terminalreporter.line(f"{name}: {binary}")
+    for postgres in find_postgres(os.environ["PATH"])[:1]:
+        terminalreporter.line(f"postgres: {postgres}")
     missing = _missing(found, terminalreporter.stats.get("skipped", []))
     failed = terminalreporter.stats.get("failed", []) + terminalreporter.stats.get("error", [])
     if failed:

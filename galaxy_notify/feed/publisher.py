@@ -64,12 +64,21 @@ class Publisher:
         return Outcomes(receipts)
 
     async def _written(self, items: Sequence[Prepared]) -> Insertion:
-        done = await tried(lambda: insert_all(self._store, [one.item for one in items]))
-        # An attempt whose reply was lost may have written what this one found there.
+        attempts = 0
+
+        async def insert() -> Insertion:
+            nonlocal attempts
+            attempts += 1
+            return await insert_all(self._store, [one.item for one in items])
+
+        done = await tried(insert)
+        # An attempt whose reply was lost may have written what this one found there. Where another
+        # publish may have the same id, that is not known: it is announced, and a list has it once.
         mine = {key_of(one.item) for one in items if one.is_first} - done.refused.keys()
         done = done._replace(new=done.new | mine)
+        maybe = {key_of(one.item) for one in items} - done.refused.keys() if attempts > 1 else set()
         at_ms = time.time_ns() // 1_000_000
-        fresh = [one for one in items if key_of(one.item) in done.new]
+        fresh = [one for one in items if key_of(one.item) in done.new | maybe]
         events = [incoming(one.item.user_id, one.live_event, at_ms) for one in fresh]
         await self._announcer.announce(News(done.counts, events))
         return done

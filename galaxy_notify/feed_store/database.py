@@ -182,7 +182,9 @@ class Database:
                 await connection.close()
                 self._drop_idle()
             except BaseException:
+                # Also where the reply is late: the others lead to the same server.
                 await connection.close()
+                self._drop_idle()
                 raise
             else:
                 return connection

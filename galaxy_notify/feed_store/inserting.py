@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
 from galaxy_notify.errors import FeedUnavailable
 from galaxy_notify.feed_store.database import Connection, Database
@@ -11,6 +11,8 @@ from galaxy_notify.feed_store.faults import LOCKED
 from galaxy_notify.feed_store.locks import add_users, lock_users
 from galaxy_notify.feed_store.statements import statement
 from galaxy_notify.model.feed import Counts, NewItem
+
+T = TypeVar("T")
 
 #: Of one statement; more is divided.
 _MOST_ITEMS: Final = 500
@@ -58,14 +60,22 @@ async def _insert(
         locked = await lock_users(connection, users, skip_locked=True)
         return await _write(connection, items, locked)
 
+    done = await _unless_locked(database.run(waiting, lock_timeout_ms=lock_timeout_ms))
+    if done is not None:
+        return done
+    # By itself, so that a new user is not held up by the lock of another one.
+    await _unless_locked(database.run(adding, lock_timeout_ms=lock_timeout_ms))
+    return await database.run(skipping, lock_timeout_ms=lock_timeout_ms)
+
+
+async def _unless_locked(work: Awaitable[T]) -> T | None:
+    """Return the result of a transaction, None where it could not get a lock in time."""
     try:
-        return await database.run(waiting, lock_timeout_ms=lock_timeout_ms)
+        return await work
     except FeedUnavailable as error:
         if error.code != LOCKED:
             raise
-    # By itself, so that a new user is not held up by the lock of another one.
-    await database.run(adding, lock_timeout_ms=lock_timeout_ms)
-    return await database.run(skipping, lock_timeout_ms=lock_timeout_ms)
+        return None
 
 
 async def _write(

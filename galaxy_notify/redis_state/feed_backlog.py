@@ -101,6 +101,10 @@ class Distance:
             self._ends.clear()
             return
         position = order_of(attended.position)
+        if self._ends and position < self._ends[0][0]:
+            # The group was set back: the next answer counts from there.
+            self._ends.clear()
+            return
         if not attended.goes_on or not self._ends:
             self._ends.clear()
             self._ends.append((position, attended.position, 0))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import NewFeedRun
-from tests.faults.support.standby import promote, standby_of
+from tests.faults.support.standby import standby_of
 from tests.support.pgbouncer import needs_pgbouncer, running_pgbouncer
 from tests.support.postgres import PASSWORD
 
@@ -57,7 +57,7 @@ def test_rowp8__standby_takes_over(feed_run: NewFeedRun) -> None:
         # Nothing is written while only the standby is there.
         for writer in writers:
             writer.wait_for("postgres unavailable")
-        promote(standby)
+        standby.server.promote()
         one.postgres = standby
         one.wait_until_written()
         one.assert_exact()

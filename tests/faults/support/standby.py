@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.support.postgres import Postgres, PostgresServer
-from tests.support.wait import HANG_S, wait_until
+from tests.support.wait import wait_until
 
 _STANDBYS = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
 
@@ -18,7 +16,7 @@ def standby_of(primary: Postgres) -> Iterator[Postgres]:
     """Run a standby; from then on a COMMIT at the primary waits for it."""
     server = PostgresServer()
     try:
-        _copy(primary.server, server)
+        server.follow(primary.server)
         server.start()
         with primary.client() as client:
             client.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
@@ -29,18 +27,3 @@ def standby_of(primary: Postgres) -> Iterator[Postgres]:
         yield Postgres(server, primary.database)
     finally:
         server.remove()
-
-
-def promote(standby: Postgres) -> None:
-    """Make a standby the primary."""
-    with standby.client() as client:
-        client.execute("SELECT pg_promote()")
-
-
-def _copy(primary: PostgresServer, server: PostgresServer) -> None:
-    """Give a server that was not started yet the data of another one, which it then follows."""
-    data = server.folder / "data"
-    shutil.rmtree(data)
-    words = [f"--pgdata={data}", f"--dbname={primary.url()}", "--checkpoint=fast", "--no-sync"]
-    command = server.command("pg_basebackup", *words, "--write-recovery-conf")
-    subprocess.run(command, check=True, timeout=HANG_S)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 
-from galaxy_notify.embedded.postgres import connect_url
+from galaxy_notify.embedded.postgres import connect_url, server_url
 from tests.support.embedded_postgres import (
     client_of,
     has_ended,
@@ -53,9 +55,12 @@ def _variables(folder: Path, **settings: str) -> dict[str, str]:
 
 
 @contextmanager
-def _serving(server: Server, folder: Path, command: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a command while the block runs; it has said where its Postgres is."""
-    settings = {"HTTP__WORKERS": "2"} if command == "serve of two" else {}
+def _serving(
+    server: Server, folder: Path, command: str, **settings: str
+) -> Iterator[subprocess.Popen[str]]:
+    """Run a command while the block runs."""
+    if command == "serve of two":
+        settings = settings | {"HTTP__WORKERS": "2"}
     with subprocess.Popen(
         [*PROGRAM, command.split()[0]],
         cwd=ROOT,
@@ -131,6 +136,38 @@ def test_run__starts_a_postgres_again_that_died(server: Server, folder: Path) ->
         wait_until(lambda: not is_down(folder), "Postgres runs again")
         _end(process)
     assert has_ended(folder)
+
+
+def test_run__writes_the_feed_into_its_postgres(server: Server, folder: Path) -> None:
+    """What is accepted for the feed comes into it, also after Postgres was killed."""
+    given = _variables(folder, WORKER__CHANNELS='["in_app"]')
+
+    def users() -> set[str]:
+        with client_of(server_url(folder)) as client:
+            return {user for (user,) in client.execute("SELECT user_id FROM feed_item").fetchall()}
+
+    def has(user: str) -> bool:
+        try:
+            return user in users()
+        except psycopg.OperationalError:
+            return False
+
+    with _serving(server, folder, "run", WORKER__CHANNELS='["in_app"]') as process:
+        assert _said(process).startswith("Started an")
+        _accept(server, given, "ada")
+        wait_until(lambda: has("ada"), "the first is in the feed")
+        kill_postgres(folder)
+        _accept(server, given, "grace")
+        wait_until(lambda: has("grace"), "the second is in the feed")
+        assert users() == {"ada", "grace"}
+        _end(process)
+    assert has_ended(folder)
+
+
+def _accept(server: Server, variables: dict[str, str], user: str) -> None:
+    intent = {"type": "t", "producer": "p", "recipients": [user], "channels": ["in_app"]}
+    done = program(server, "accept", stdin=json.dumps(intent), **variables)
+    assert done.returncode == 0, done.stderr
 
 
 def test_run__starts_no_postgres_without_a_feed(server: Server, folder: Path) -> None:
