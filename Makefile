@@ -45,6 +45,7 @@ test-faults: $(VENV)/.dev ## Break all that can be broken here: minutes, and end
 
 soak: $(VENV)/.dev ## Break things at random beside a load: make soak MINUTES=60
 	@$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) $(ARGS)
+	@$(BIN)/python -m tests.faults.storm away --minutes $(MINUTES)
 
 check: $(VENV)/.dev ## Format, lint, types and the layers of imports
 	@echo 'checking format, lint, types and imports'

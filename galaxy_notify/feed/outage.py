@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from galaxy_notify.backoff import OutageBackoff
-from galaxy_notify.errors import CallFailed, ConfigurationError, FeedUnavailable
+from galaxy_notify.errors import CallFailed, ConfigurationError, FeedRefused, FeedUnavailable
 from galaxy_notify.feed_store.faults import LOCKED
 from galaxy_notify.redis_client.async_retries import StopFlag, Stopped
 from galaxy_notify.telemetry.logs import get_logger
@@ -30,6 +30,7 @@ class PostgresOutage:
         self._stop = stop
         self._ready = ready
         self._is_ready = False
+        self._refuses_writes = False
         self._edges = EdgeLog(
             get_logger("feed"), "postgres unavailable", "postgres available again"
         )
@@ -41,10 +42,12 @@ class PostgresOutage:
         """Whether Postgres failed to answer, and has not answered since."""
         return self._edges.is_down
 
-    async def answered(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def answered(self, call: Callable[[], Awaitable[T]], *, writes: bool = False) -> T:
         """Return what a call that is safe to repeat answers; raise `Stopped`.
 
         A lock that is not free, and an item that is refused, are answers: their errors are raised.
+        An outage that one which *writes* met ends with an answer to such a call: a server whose
+        disk is full, or which is read-only, goes on to answer all others.
         """
         while not self._stop:
             if not self._is_ready:
@@ -52,11 +55,19 @@ class PostgresOutage:
                     await self._ask()
                 continue
             try:
-                return await call()
+                answer = await call()
+            except FeedRefused:
+                self._succeeded(writes)
+                raise
             except (FeedUnavailable, ConfigurationError) as error:
                 if _code(error) == LOCKED:
+                    self._succeeded(writes)
                     raise
+                self._refuses_writes = self._refuses_writes or writes
                 self._failed(error)
+            else:
+                self._succeeded(writes)
+                return answer
         raise Stopped
 
     async def _ask(self) -> None:
@@ -71,6 +82,10 @@ class PostgresOutage:
             self._failed(error)
         else:
             self._is_ready = True
+
+    def _succeeded(self, writes: bool) -> None:
+        if writes or not self._refuses_writes:
+            self._refuses_writes = False
             self._edges.up()
             self._backoff.reset()
 

@@ -124,7 +124,7 @@ class EventRows:
         items = {(one.item.user_id, one.item.notification_id): one.item for one in reversed(tried)}
         insert = partial(self.store.insert, list(reversed(items.values())))
         try:
-            done = await self.outage.answered(insert)
+            done = await self.outage.answered(insert, writes=True)
         except FeedRefused as error:
             if len(items) == 1:
                 return _NOTHING._replace(refused=dict.fromkeys(_ids(tried), Corrupt(str(error))))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +14,7 @@ from tests.faults.support.delivery_run import is_frozen, thaw
 from tests.faults.support.feed_run import FeedRun
 from tests.support.events import write_deployment
 from tests.support.postgres import Postgres
-from tests.support.wait import wait_until
+from tests.support.wait import HANG_S, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.extended]
 
@@ -89,13 +88,13 @@ def _marks(one: FeedRun) -> dict[str, dict[bytes, bytes]]:
         return {key: client.hgetall(key) for key in keys}
 
 
-def test_rowp5__restored_database_wins(feed_run: NewFeedRun, tmp_path: Path) -> None:
+def test_rowp5__restored_database_wins(feed_run: NewFeedRun) -> None:
     """Its counts have older versions than the marks; `feed restored` begins another epoch."""
     one = feed_run()
     writer = one.writer()
     one.publish(range(200))
     one.wait_until_written()
-    dump = tmp_path / "dump"
+    dump = one.postgres.server.folder / "dump"
     _pg("pg_dump", one.postgres, "--format=custom", f"--file={dump}")
     one.publish(range(200, 400))
     one.wait_until_written()
@@ -115,8 +114,8 @@ def test_rowp5__restored_database_wins(feed_run: NewFeedRun, tmp_path: Path) -> 
 
 def _pg(program: str, postgres: Postgres, *options: str) -> None:
     """Run a program of Postgres on the database."""
-    path = postgres.server.programs / program
-    subprocess.run([str(path), f"--dbname={postgres.url}", *options], check=True)
+    command = postgres.server.command(program, f"--dbname={postgres.url}", *options)
+    subprocess.run(command, check=True, timeout=HANG_S)
 
 
 async def _restored(one: FeedRun) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tests.faults.conftest import NewDeliveryRun
-from tests.faults.support.feed_away import feed_away
+from tests.faults.support.feed_away import Load, feed_away
 from tests.faults.support.postgres_outages import OUTAGES
 from tests.support.feeds import migrate
 from tests.support.postgres import running_postgres
@@ -24,7 +24,7 @@ def test_rowp1__postgres_is_away_under_load(delivery_run: NewDeliveryRun, how: s
     one = delivery_run(users=40, shards=1, max_len=2000)
     with running_postgres() as postgres:
         migrate(postgres)
-        away = feed_away(one, postgres, OUTAGES[how], events=2400, per_s=300)
+        away = feed_away(one, postgres, OUTAGES[how], Load(before=1200, away=2400, per_s=300))
         before, meanwhile = asyncio.run(away)
     one.assert_clean()
     assert meanwhile.p50 <= _RISE * before.p50

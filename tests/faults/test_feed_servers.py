@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.faults.conftest import NewFeedRun
-from tests.faults.support.feed_run import FeedRun
+from tests.faults.support.standby import standby_of
 from tests.support.pgbouncer import needs_pgbouncer, running_pgbouncer
-from tests.support.postgres import PASSWORD, Postgres, PostgresServer
-from tests.support.wait import wait_until
+from tests.support.postgres import PASSWORD
 
 pytestmark = [pytest.mark.slow, pytest.mark.extended]
 
-_STANDBYS = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
 _END_ALL = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE pid <> pg_backend_pid() AND usename = current_user AND backend_type = 'client backend'
@@ -46,28 +42,10 @@ def test_rowp8__pgbouncer_in_transaction_mode(feed_run: NewFeedRun) -> None:
     one.assert_exact()
 
 
-@contextmanager
-def standby_of(one: FeedRun) -> Iterator[Postgres]:
-    """Run a standby that has all that its primary has committed."""
-    server = PostgresServer()
-    try:
-        server.follow(one.postgres.server)
-        server.start()
-        with one.postgres.client() as client:
-            client.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
-            client.execute("SELECT pg_reload_conf()")
-            wait_until(
-                lambda: client.execute(_STANDBYS).fetchone() == (1,), "commits wait for the standby"
-            )
-        yield Postgres(server, one.postgres.database)
-    finally:
-        server.remove()
-
-
 def test_rowp8__standby_takes_over(feed_run: NewFeedRun) -> None:
     """The primary dies, the standby is promoted: writers find it by the second host."""
     one = feed_run()
-    with standby_of(one) as standby:
+    with standby_of(one.postgres) as standby:
         hosts = f"127.0.0.1:{one.postgres.server.port},127.0.0.1:{standby.server.port}"
         url = f"postgresql://galaxy@{hosts}/{standby.database}?target_session_attrs=read-write"
         writers = [one.writer(url=url) for _ in range(2)]

@@ -115,7 +115,13 @@ class FeedProcess(DaemonProcess):
 
 @contextmanager
 def feed_on(
-    server: Server, postgres: Postgres, *, failpoints: str = "", url: str = "", **settings: Any
+    server: Server,
+    postgres: Postgres,
+    *,
+    failpoints: str = "",
+    url: str = "",
+    variables: Mapping[str, str] | None = None,
+    **settings: Any,
 ) -> Iterator[FeedProcess]:
     """Run a writer while the block runs; a process that still runs is killed at the end.
 
@@ -123,8 +129,8 @@ def feed_on(
     """
     given = {"feed__url": postgres.url} | settings
     asked = {"GN_FAILPOINTS": failpoints, "GALAXY_NOTIFY_REDIS__URL": url}
-    variables = {name: value for name, value in asked.items() if value}
-    process = FeedProcess(server, variables=variables, command="feed", **given)
+    environ = {**(variables or {}), **{name: value for name, value in asked.items() if value}}
+    process = FeedProcess(server, variables=environ, command="feed", **given)
     try:
         yield process
     finally:

@@ -87,11 +87,6 @@ class PostgresServer:
         return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}"
 
     @property
-    def programs(self) -> Path:
-        """Return the folder of the programs of its version."""
-        return self._binaries.folder
-
-    @property
     def socket(self) -> Path:
         """Return the path of the UNIX socket."""
         return self.folder / f".s.PGSQL.{self.port}"
@@ -149,6 +144,10 @@ class PostgresServer:
     def resume(self) -> None:
         """Let all its frozen processes go on."""
         self._signal_all(signal.SIGCONT)
+
+    def command(self, program: str, *words: str) -> list[str]:
+        """Return the command that runs a program of its version as its user."""
+        return self._user.command(self._binaries.folder / program, *words)
 
     def follow(self, primary: PostgresServer) -> None:
         """Become a standby of a server that runs, with all that it has; for one not started yet."""

@@ -42,7 +42,7 @@ def works(stage: Stage) -> Iterator[None]:
         events.write_deployment(client)
         publish(client, range(3))
         client.xadd(KEYS.stream, {"nothing": "of ours"})
-        login = {"redis__username": stage.user, "redis__password": PASSWORD}
+        login: dict[str, Any] = {"redis__username": stage.user, "redis__password": PASSWORD}
         yield
         with feed_on(stage.server, postgres, **login) as feed:
             feed.wait_for("feed writing")

@@ -18,10 +18,12 @@ from tests.support.daemons import daemon_on
 from tests.support.events import notification_id, parked
 from tests.support.feeds import drift, feed_on, rows
 from tests.support.postgres import Postgres
-from tests.support.wait import until
+from tests.support.wait import HANG_S, until
 
 #: Events of one call of the producer.
 _TOGETHER = 20
+#: A frozen server is given up two seconds after the limit of a statement.
+_WRITER: dict[str, Any] = {"feed__channels": ["push"], "feed__statement_timeout_ms": 1000}
 
 
 class Watched(NamedTuple):
@@ -40,6 +42,18 @@ class Watched(NamedTuple):
         return Watched(*map(max, zip(self, other, strict=True)))
 
 
+class Load(NamedTuple):
+    """How many events come before an outage and in it, and how many in a second.
+
+    *patience_s* catches a hang while they are written afterwards.
+    """
+
+    before: int
+    away: int
+    per_s: float
+    patience_s: float = HANG_S
+
+
 class Phase(NamedTuple):
     """How long events took from the producer to the clients (s), over some part of the load."""
 
@@ -48,45 +62,55 @@ class Phase(NamedTuple):
 
 
 async def feed_away(
-    one: DeliveryRun, postgres: Postgres, outage: PostgresOutage, *, events: int, per_s: float
+    one: DeliveryRun, postgres: Postgres, outage: PostgresOutage, load: Load
 ) -> tuple[Phase, Phase]:
-    """Let so many events come with Postgres there, then with Postgres away; then let it be back.
+    """Let events come with Postgres there, then with Postgres away; then let it be back.
 
-    Returns how live delivery was in the two parts. The deployment must hold a stream that is
-    shorter than the events of an outage.
+    Returns how live delivery was in the two parts. Those that come meanwhile must be more than half
+    of a stream of the deployment.
     """
-    most = one.key_space.shared.max_len
+    end = load.before + load.away
+    shared = one.key_space.shared
+    most = shared.max_len
     with (
-        daemon_on(one.server, gateway__max_len=most) as daemon,
-        feed_on(one.server, postgres, feed__channels=["push"]) as writer,
+        daemon_on(one.server, gateway__max_len=most, worker__shards=shared.shards) as daemon,
+        feed_on(one.server, postgres, **_WRITER) as writer,
     ):
         for _ in range(2):
             one.gateway()
         daemon.wait_for("daemon working")
         async with one.leaving():
             await one.connect()
-            there, _ = await _part(one, range(events), per_s)
-            await until(lambda: len(rows(postgres)) == events, "all are rows")
+            there, _ = await _part(one, range(load.before), load.per_s)
+            await until(lambda: _written(postgres) == load.before, "all are rows")
             with outage(postgres):
-                away, watched = await _part(one, range(events, 2 * events), per_s)
+                away, watched = await _part(one, range(load.before, end), load.per_s)
                 await until(lambda: _watch(one).backlog > 0, "events wait in the backlog")
                 watched = watched.most(_watch(one))
             await one.until_at_the_tops()
-            await until(lambda: len(rows(postgres)) == 2 * events, "all are rows")
+            await until(lambda: _written(postgres) == end, "all are rows", load.patience_s)
             await until(lambda: _watch(one).backlog == 0, "nothing waits")
         one.figures.append(
-            f"{events} events at {per_s:g}/s away: p50 {there.p50 * 1000:.1f} ms, p99"
+            f"{load.away:,} events at {load.per_s:g}/s: p50 {there.p50 * 1000:.1f} ms, p99"
             f" {there.p99 * 1000:.1f} ms before, {away.p50 * 1000:.1f} and {away.p99 * 1000:.1f} ms"
-            f" meanwhile; {watched.backlog} of {events} in the backlog, the stream never longer"
-            f" than {watched.longest} of {most}"
+            f" meanwhile; backlog of a shard {watched.backlog:,}, stream {watched.longest:,} at"
+            f" most, of {most:,}"
         )
-        assert len(writer.lines("postgres unavailable")) == 1
+        # It is one outage, and logged once for each reason.
+        assert writer.lines("postgres unavailable")
+        assert len(writer.lines("postgres available again")) == 1
         # Beyond that no event is published.
         assert watched.longest < 2 * most
         assert watched.deliveries <= 1
         assert not daemon.lines("claiming suspended")
     _assert_exact(one, postgres)
     return there, away
+
+
+def _written(postgres: Postgres) -> int:
+    with postgres.client() as client:
+        found = client.execute("SELECT count(*) FROM feed_item").fetchone()
+    return int(found[0]) if found else 0
 
 
 def _assert_exact(one: DeliveryRun, postgres: Postgres) -> None:
@@ -131,4 +155,4 @@ def _watch_shard(client: redis.Redis, keys: Keys) -> Watched:
             pending: Any = client.xpending_range(stream, FEED_GROUP, "-", "+", 1000)
             deliveries = max([deliveries, *(entry["times_delivered"] for entry in pending)])
     longest, backlog = client.xlen(keys.stream), client.xlen(keys.feed_backlog)
-    return Watched(int(longest), int(backlog), deliveries)  # type: ignore[arg-type]  # not awaited
+    return Watched(int(longest), int(backlog), deliveries)

@@ -66,18 +66,14 @@ class FeedRun:
         limited = FeedSettings(url=postgres.url, statement_timeout_ms=self._limit_ms)
         asyncio.run(migrations.migrate(limited))
 
-    def writer(self, failpoints: str = "", redis_url: str = "", **given: Any) -> FeedProcess:
-        """Start a writer, perhaps with failpoints, perhaps on another way to Redis (*redis_url*).
-
-        *url* is another way to Postgres.
-        """
-        variables = given.pop("variables", {})
-        if redis_url:
-            variables |= {"GALAXY_NOTIFY_REDIS__URL": redis_url}
-        if failpoints:
-            variables["GN_FAILPOINTS"] = f"seed={self.rng.getrandbits(32)},{failpoints}"
-        limits = {"feed__statement_timeout_ms": self._limit_ms}
-        made = feed_on(self.server, self.postgres, variables=variables, **limits | given)
+    def writer(self, failpoints: str = "", url: str = "", **given: Any) -> FeedProcess:
+        """Start a writer, perhaps with failpoints, perhaps on another way to Postgres."""
+        usual: dict[str, Any] = {
+            "failpoints": f"seed={self.rng.getrandbits(32)},{failpoints}" if failpoints else "",
+            "feed__url": url or self.postgres.url,
+            "feed__statement_timeout_ms": self._limit_ms,
+        }
+        made = feed_on(self.server, self.postgres, **usual | given)
         self.writers.append(self._stack.enter_context(made))
         return self.writers[-1]
 
@@ -186,7 +182,7 @@ class FeedRun:
 def _is_done(client: redis.Redis, keys: Keys) -> bool:
     """Return whether the group has all of a stream and owes nothing, which nothing trims here."""
     try:
-        last: Any = client.xinfo_stream(keys.stream)["last-generated-id"]  # type: ignore[index]
+        last: Any = client.xinfo_stream(keys.stream)["last-generated-id"]
         groups: Any = client.xinfo_groups(keys.stream)
     except redis.ResponseError:  # no event came to this shard
         return True

@@ -100,3 +100,53 @@ def test_answered__ends_with_the_stop() -> None:
                 await call
 
     _run(scenario)
+
+
+def test_outage__of_writes_does_not_end_with_a_read() -> None:
+    """A server that is read-only, or whose disk is full, answers all else."""
+
+    async def scenario(_: _Postgres, outage: PostgresOutage, __: StopFlag) -> None:
+        refusals = [FeedUnavailable("read only", code="read_only") for _number in range(3)]
+        takes_writes = asyncio.Event()
+
+        async def write() -> str:
+            if refusals:
+                raise refusals.pop()
+            await takes_writes.wait()
+            return "written"
+
+        async def read() -> str:
+            return "read"
+
+        writing = asyncio.create_task(outage.answered(write, writes=True))
+        await until(lambda: outage.is_on, "the write is refused")
+        assert await outage.answered(read) == "read"
+        assert outage.is_on
+        await until(lambda: not refusals, "it is tried again")
+        assert await outage.answered(read) == "read"
+        assert outage.is_on
+        takes_writes.set()
+        assert await writing == "written"
+        assert not outage.is_on
+
+    _run(scenario)
+
+
+@pytest.mark.parametrize(
+    "answer", [FeedRefused("", "too long"), FeedUnavailable("a lock", code=LOCKED)]
+)
+def test_outage__ends_with_an_answer_that_is_an_error(answer: Exception) -> None:
+    """What says something of the items shows that Postgres is there."""
+
+    async def scenario(_: _Postgres, outage: PostgresOutage, __: StopFlag) -> None:
+        answers: list[Exception] = [answer, FeedUnavailable("away", code="connection")]
+
+        async def write() -> None:
+            raise answers.pop()
+
+        with pytest.raises(type(answer)):
+            await outage.answered(write, writes=True)
+        assert not answers
+        assert not outage.is_on
+
+    _run(scenario)
