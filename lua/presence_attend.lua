@@ -13,8 +13,8 @@
 --   4 instance   str
 --   5.. users    at most 250
 -- RETURNS two values for each user: the place of the top, '<epoch>.<offset>.<check>', '0.0.0'
--- without a list, '' if the presence could not be noted; and a list of unread, unseen, version and
--- epoch, empty without a mark
+-- without a list, '' if the presence could not be noted; and '<unread> <unseen> <version> <epoch>',
+-- '' without a mark
 
 local tag, now, ttl, instance = ARGV[1], now_ms(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 
@@ -35,15 +35,18 @@ local function top_of(user)
   return (not fault(last) and last or ''):match('^(%w+%.%d+%.%x+) ') or '0.0.0'
 end
 
+-- As one text: lists inside of the reply would take Redis longer than all the rest.
 local function counts_of(user)
   local mark = try('HMGET', tag .. 'unread:' .. user, 'unread', 'unseen', 'version', 'epoch')
-  return mark[1] and mark or {}
+  local unread, unseen, version, epoch = mark[1], mark[2], mark[3], mark[4]
+  if not (unread and unseen and version and epoch) then return '' end
+  return unread .. ' ' .. unseen .. ' ' .. version .. ' ' .. epoch
 end
 
 local replies = {}
 for at = 5, #ARGV do
   local user, last = ARGV[at], #replies
   local refused = attend(tag .. 'presence:' .. user)
-  replies[last + 1], replies[last + 2] = refused and '' or top_of(user), refused and {} or counts_of(user)
+  replies[last + 1], replies[last + 2] = refused and '' or top_of(user), refused and '' or counts_of(user)
 end
 return replies

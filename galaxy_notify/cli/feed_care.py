@@ -34,17 +34,15 @@ def migrate(app: Application, as_sql: bool, as_json: bool) -> None:
     """
     if as_sql and as_json:
         raise click.UsageError("--sql prints SQL, never JSON")
-    from galaxy_notify.feed.opening import open_store
+    from galaxy_notify.feed.opening import needing_extra, open_store
 
-    if as_sql:
+    with needing_extra():
         from galaxy_notify.feed_store import migrations
-
+    if as_sql:
         echo(migrations.sql().rstrip("\n"))
         return
     settings = app.settings
     open_store(settings)
-    from galaxy_notify.feed_store import migrations
-
     with _running(settings) as url:
         applied = run(migrations.migrate(settings.feed, url))
     if as_json:

@@ -214,6 +214,8 @@ def server_url(folder: Path) -> str:
 
 
 def _standing(folder: Path) -> Standing:
+    if postgres_data.is_between(folder):
+        return Standing.BETWEEN
     path = postgres_files(folder).socket
     return ask(path, postgres_data.USER, postgres_data.DATABASE, _ANSWER_SECONDS)
 

@@ -28,6 +28,8 @@ _NEW: Final = "data.new"
 _SOCKET: Final = f".s.PGSQL.{PORT}"
 _SETTING: Final = "feed.url: embedded"
 _PROCESSES: Final = Path("/proc")
+#: Of postmaster.pid, from 0.
+_STATUS_LINE: Final = 7
 #: What making the data may take: it writes some 40 MB and waits for the disk.
 MAKE_SECONDS: Final = 120.0
 
@@ -90,6 +92,20 @@ def process_of(folder: Path) -> int | None:
     """Return the id of the server that runs on the data, if there is one."""
     pid = _noted(folder / DATA / "postmaster.pid")
     return pid if pid is not None and _runs_on(pid, folder / DATA) is not False else None
+
+
+def is_between(folder: Path) -> bool:
+    """Return whether the server on the data says that it starts, recovers or ends.
+
+    Asked for a connection it would refuse it, and log that each time.
+    """
+    if process_of(folder) is None:
+        return False
+    try:
+        lines = (folder / DATA / "postmaster.pid").read_text().splitlines()
+    except OSError:
+        return False
+    return len(lines) > _STATUS_LINE and lines[_STATUS_LINE].strip() in ("starting", "stopping")
 
 
 def clear_stale(folder: Path) -> None:

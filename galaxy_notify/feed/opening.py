@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from galaxy_notify.errors import ConfigurationError
@@ -17,6 +19,17 @@ _EXTRA: Final = frozenset({"psycopg"})
 _INSTALL: Final = "feed needs more packages: pip install 'galaxy-notify[feed]'"
 
 
+@contextmanager
+def needing_extra() -> Iterator[None]:
+    """Raise `ConfigurationError` where an import in the block needs the extra `feed`."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        raise ConfigurationError(_INSTALL) from None
+
+
 def open_store(settings: Settings) -> FeedStore:
     """Return the feed in Postgres; it connects when it is first used.
 
@@ -25,12 +38,8 @@ def open_store(settings: Settings) -> FeedStore:
     """
     if not settings.feed.url:
         raise ConfigurationError("feed.url: not set: this deployment has no feed")
-    try:
+    with needing_extra():
         from galaxy_notify.feed_store.store import FeedStore
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _EXTRA:
-            raise
-        raise ConfigurationError(_INSTALL) from None
     return FeedStore.from_settings(settings.feed, _url(settings))
 
 

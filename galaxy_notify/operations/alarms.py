@@ -57,7 +57,7 @@ def alarms(status: DeploymentStatus) -> Iterator[Alarm]:
         yield from _stream(stream)
     yield from _gateways(status)
     if status.feed is not None:
-        yield from _feed(status.feed, status.shards)
+        yield from _feed(status, status.feed)
 
 
 def _server(status: DeploymentStatus) -> Iterator[Alarm]:
@@ -180,11 +180,13 @@ def _delays(status: DeploymentStatus) -> Iterator[Alarm]:
             yield Alarm("gateways", "warning", late, "see the logs of the gateways, or start more")
 
 
-def _feed(feed: FeedState, shards: int) -> Iterator[Alarm]:
+def _feed(status: DeploymentStatus, feed: FeedState) -> Iterator[Alarm]:
     events = f"{feed.waiting:,} {'event waits' if feed.waiting == 1 else 'events wait'}"
     oldest = f", the oldest for {duration(feed.oldest_ms)}" if feed.waiting else ""
-    if feed.unattended:
-        part = f" on {feed.unattended} of {shards} shards" if feed.unattended < shards else ""
+    # While Redis refuses writes, no writer can report.
+    if feed.unattended and status.redis.refusal is None:
+        is_part = feed.unattended < status.shards
+        part = f" on {feed.unattended} of {status.shards} shards" if is_part else ""
         todo = "start one with `galaxy-notify feed`, or with feed.enabled in the daemon"
         if not feed.writers:
             drop = f"`galaxy-notify stream drop-group {FEED_GROUP}`"

@@ -51,7 +51,7 @@ def feed_findings(status: DeploymentStatus, feed: FeedSettings) -> Iterator[Find
         todo = "see `galaxy-notify stream groups` and the logs of the writers for the reason"
         yield Finding("warning", "feed", what, means, todo)
     if not found:
-        what = f"{len(state.writers):,} writers, {state.waiting:,} events wait"
+        what = f"writers: {len(state.writers):,}, events that wait: {state.waiting:,}"
         yield Finding("ok", "feed", what)
 
 

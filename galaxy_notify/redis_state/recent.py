@@ -197,7 +197,7 @@ def read_here(reply: Any, users: int) -> list[Here | None]:
     if len(reply) != 2 * users:
         raise ValueError(f"no answer of {users} users")
     return [
-        Here(_cursor(place), parse_counts(mark)) if place else None
+        Here(_cursor(place), parse_counts(mark.split(b" "))) if place else None
         for place, mark in zip(reply[::2], reply[1::2], strict=True)
     ]
 

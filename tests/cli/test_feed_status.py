@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from galaxy_notify.operations.documents import STATUS
+from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_client.runner import run_sync
+from galaxy_notify.redis_inspect.gauges import read_gauges
 from galaxy_notify.redis_state.feed_backlog import backlog_keys
 from galaxy_notify.redis_state.feed_calls import FEED_GROUP, MoveLimits, feed_attend, feed_move
 from galaxy_notify.redis_state.group import Parking, event_park
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.settings import settings_from
+from galaxy_notify.telemetry import Snapshot
 from tests.support.command import NOWHERE, CommandLine
 from tests.support.dead_letters import DeadLetterFixture, dead_letter_fixture
 from tests.support.liveness import alive
@@ -143,7 +148,7 @@ def test_health__names_a_feed_that_no_writer_writes(
     _report(deployment, "w-2")
     assert _warnings(command) == []
     (found,) = _findings(command)
-    assert (found["level"], found["what"]) == ("ok", "2 writers, 2 events wait")
+    assert (found["level"], found["what"]) == ("ok", "writers: 2, events that wait: 2")
 
 
 def test_health__names_a_feed_that_is_a_minute_behind(
@@ -162,6 +167,26 @@ def test_health__names_a_feed_that_is_a_minute_behind(
     assert warning.startswith(wanted)
     (found,) = _findings(command)
     assert (found["level"], found["risk"]) == ("warning", "availability")
+
+
+def test_gauges__have_the_backlog_of_a_deployment_with_a_feed(
+    any_server: Server, deployment: DeadLetterFixture
+) -> None:
+    """What every daemon measures; nothing where there is no feed."""
+
+    async def read() -> Snapshot:
+        client = open_async(settings_from({"redis": {"url": any_server.url}}), connections=1)
+        try:
+            return await read_gauges(client, KEYS, ["push"])
+        finally:
+            await client.aclose()
+
+    assert asyncio.run(read()).feed_backlogs == {}
+    _publish(deployment, 3)
+    _group(deployment)
+    assert asyncio.run(read()).feed_backlogs == {0: 0}
+    run_sync(deployment.client, feed_move(KEYS, "w-1", MoveLimits(1000)))
+    assert asyncio.run(read()).feed_backlogs == {0: 3}
 
 
 @pytest.mark.parametrize(("count", "level"), [(799, None), (800, "warning"), (1000, "error")])
@@ -215,3 +240,22 @@ def test_doctor__asks_postgres_also_while_redis_is_away() -> None:
     (found,) = [finding for finding in told["findings"] if finding["check"] == "postgres"]
     assert found["level"] == "error"
     assert "127.0.0.1:9/d" in found["what"]
+
+
+def test_drop_group__of_the_feed_takes_its_backlog(
+    command: CommandLine, deployment: DeadLetterFixture
+) -> None:
+    """It asks for that too, also where the group itself is gone; then there is no feed."""
+    client = deployment.client
+    _publish(deployment, 1)
+    for _ in range(2):
+        client.xadd(KEYS.feed_backlog, {"user_id": "u1"})
+    _report(deployment, "w-1")
+    done = command.run("stream", "drop-group", "feed")
+    assert done.exit_code == 2
+    assert "and a backlog of 2?" in done.stderr
+    assert client.exists(KEYS.feed_backlog)
+    _group(deployment)
+    assert command.told("stream", "drop-group", "feed", "--yes")["shards"] == 1
+    assert not client.exists(KEYS.feed_backlog, KEYS.feed_writers)
+    assert command.told("status")["feed"] is None

@@ -168,24 +168,6 @@ def test_drop_group__asks(client: redis.Redis, command: CommandLine) -> None:
     assert pending(client) == -1
 
 
-def test_drop_group__of_the_feed_takes_its_backlog(
-    client: redis.Redis, command: CommandLine
-) -> None:
-    """It asks for that too, also where the group itself is gone."""
-    publish(client, 1)
-    for _ in range(2):
-        client.xadd(KEYS.feed_backlog, {"user_id": "u1"})
-    client.zadd(KEYS.feed_writers, {"w-1": 1})
-    done = command.run("stream", "drop-group", "feed")
-    assert done.exit_code == 2
-    assert "and a backlog of 2?" in done.stderr
-    assert client.exists(KEYS.feed_backlog)
-    client.xgroup_create(KEYS.stream, "feed", "0")
-    assert command.told("stream", "drop-group", "feed", "--yes")["shards"] == 1
-    assert not client.exists(KEYS.feed_backlog, KEYS.feed_writers)
-    assert command.told("status")["feed"] is None
-
-
 def test_drop_group__refuses_one_that_is_read(client: redis.Redis, command: CommandLine) -> None:
     """A group of which a consumer was seen lately stays, whatever is answered; --force drops it."""
     publish(client, 1)

@@ -119,12 +119,17 @@ def feed_on(
     postgres: Postgres,
     *,
     failpoints: str = "",
+    url: str = "",
     variables: Mapping[str, str] | None = None,
     **settings: Any,
 ) -> Iterator[FeedProcess]:
-    """Run a writer while the block runs; a process that still runs is killed at the end."""
+    """Run a writer while the block runs; a process that still runs is killed at the end.
+
+    *url* is another way to Redis than that of the server.
+    """
     given = {"feed__url": postgres.url} | settings
-    environ = {**(variables or {}), **({"GN_FAILPOINTS": failpoints} if failpoints else {})}
+    asked = {"GN_FAILPOINTS": failpoints, "GALAXY_NOTIFY_REDIS__URL": url}
+    environ = {**(variables or {}), **{name: value for name, value in asked.items() if value}}
     process = FeedProcess(server, variables=environ, command="feed", **given)
     try:
         yield process

@@ -201,7 +201,7 @@ def test_worker__tells_that_it_lives(any_server: Server, deploy: Deploy) -> None
     key = deployment.keys.worker("host-9-beef")
     shown: Any = deployment.client.hgetall(key)
     assert set(shown) == {b"host", b"pid", b"version", b"started_ms", b"progress_ms"}
-    assert 0 <= deployment.now() - int(shown[b"progress_ms"]) < 5000
+    assert 0 <= deployment.now() - int(shown[b"progress_ms"]) < 60_000
     assert 0 < deployment.client.pttl(key) <= 30_000
     assert deployment.client.zrange(deployment.keys.workers, 0, -1) == [b"host-9-beef"]
 

@@ -229,3 +229,5 @@ def test_alarms__a_feed_that_is_not_written(feed: FeedState, what: tuple[str, ..
         assert ("drop-group feed" in alarm.todo) is not bool(feed.writers)
         (some,) = told(replace(status, shards=4))
         assert "no writer of the feed is alive on 1 of 4 shards" in some
+        refused = told(replace(status, redis=OOM))
+        assert not any("no writer" in line for line in refused)

@@ -130,6 +130,16 @@ def test_gauges__show_the_last_snapshot(metrics: Metrics) -> None:
     assert metrics.values("stream.group.lag") == {}
 
 
+def test_gauges__show_the_backlog_of_the_feed_once() -> None:
+    """A daemon shows it, so that it shows without any writer; one that writes shows its own."""
+    gauges = Gauges(NoOpMeterProvider().get_meter("t"), lambda: 1000.0)
+    assert list(gauges.read("feed.backlog")) == []
+    gauges.observe(Snapshot(feed_backlogs={0: 7}))
+    assert [one.value for one in gauges.read("feed.backlog")] == [7]
+    gauges.feed["feed.backlog"] = {0: 8}
+    assert [one.value for one in gauges.read("feed.backlog")] == [8]
+
+
 def test_gauges__fall_silent_rather_than_lie() -> None:
     """A snapshot is shown for a minute; the heartbeat keeps counting."""
     now = [1000.0]
