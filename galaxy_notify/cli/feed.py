@@ -73,3 +73,17 @@ def _write(application: Application) -> None:
             lambda error: log.error("feed failed", exc_info=error),
             lingers=postgres.is_used,
         )
+
+
+def problems(settings: Settings) -> list[str]:
+    """Return what a writer would refuse to start for, where the settings say that there is one."""
+    from galaxy_notify.errors import ConfigurationError
+    from galaxy_notify.feed.opening import open_store
+
+    if not settings.feed.enabled:
+        return []
+    try:
+        open_store(settings)
+    except ConfigurationError as error:
+        return [str(error)]
+    return []

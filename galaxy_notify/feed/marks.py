@@ -15,7 +15,15 @@ import redis.asyncio
 from galaxy_notify.live.parts import PartLimits, cut
 from galaxy_notify.live.tellings import ENTRY_LIMITS, InboxEntry, send_entries
 from galaxy_notify.model.feed import Counts
-from galaxy_notify.redis_client.faults import Fault, Garbled, RedisFault, Remedy, fault_in, fault_of
+from galaxy_notify.redis_client.faults import (
+    Fault,
+    Garbled,
+    RedisFault,
+    Remedy,
+    as_fault,
+    fault_in,
+    fault_of,
+)
 from galaxy_notify.redis_client.nodes import refresh_primary
 from galaxy_notify.redis_client.runner import run_all
 from galaxy_notify.redis_state.inbox import tell_counts
@@ -83,7 +91,8 @@ class Marks:
             if "WRONGTYPE" in reply.fault.text:
                 return None
             raise reply
-        return read_mark(reply)
+        with as_fault("unread mark"):
+            return read_mark(reply)
 
     async def _mark(self, counts: Sequence[UserCounts]) -> Mapping[str, Marked | Fault]:
         """Write marks in one round trip to each node; a fault concerns its users alone."""

@@ -173,8 +173,11 @@ def _decide_without_quiet(
         _RANK.get(request.severity, 0)
         < _RANK[special.min_severity or general.min_severity or "info"]
     ):
-        below = (Skip(delivery.channel, Reason.BELOW_MINIMUM) for delivery in decision.deliveries)
-        return ChannelDecision((), (*decision.skips, *below))
+        # The feed interrupts no user, so it keeps what is less severe as well.
+        kept = tuple(one for one in decision.deliveries if one.channel == IN_APP)
+        below = (one.channel for one in decision.deliveries if one.channel != IN_APP)
+        skips = (Skip(channel, Reason.BELOW_MINIMUM) for channel in below)
+        return ChannelDecision(kept, (*decision.skips, *skips))
     return decision
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import redis.asyncio
 
 from galaxy_notify.model.feed import Counts, parse_counts
-from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.faults import RedisFault, as_fault
 from galaxy_notify.redis_client.nodes import at_shard
 from galaxy_notify.redis_client.replies import reader, text
 from galaxy_notify.redis_client.runner import run_all
@@ -111,7 +111,8 @@ async def marks_page(client: redis.asyncio.Redis, key_space: KeySpace, begin: st
     cursor, names = text(reply[0]), reply[1]
     users = list(dict.fromkeys(text(name)[len(prefix) :] for name in names))
     found = await run_all(client, [mark_query(keys, user) for user in users]) if users else []
-    marks = dict(zip(users, map(_mark_or_none, found), strict=True))
+    with as_fault("unread marks"):
+        marks = dict(zip(users, map(_mark_or_none, found), strict=True))
     if cursor == "0":
         shard = str(keys.shard + 1)
     is_last = int(shard) == key_space.shared.shards

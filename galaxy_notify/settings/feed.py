@@ -33,7 +33,7 @@ class FeedSettings(Section):
     )
     batch_size: int = number(500, (1, 500), "Maximum events written in one transaction.")
     batch_ms: int = number(
-        50, (1, 10_000), "How long an incomplete batch waits for more events, in ms."
+        50, (1, 10_000), "Time from the beginning of an incomplete batch to the next one, in ms."
     )
     statement_timeout_ms: int = number(
         10_000, (100, 600_000), "Time limit of a statement, enforced by Postgres, in ms."

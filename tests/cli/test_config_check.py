@@ -210,6 +210,15 @@ def test_check__looks_for_the_host_to_listen_on() -> None:
     assert "cannot listen on 192.0.2.1 port 8080: " in lines[-1]
 
 
+def test_check__looks_for_the_extra_of_the_feed(tmp_path: Path) -> None:
+    """A daemon that is to write the feed needs what the extra installs."""
+    feed = {"FEED__ENABLED": "true", "FEED__URL": "postgresql://feed@localhost/feed"}
+    assert ended("config", "check", **feed)[0] == 0
+    missing = "raise ModuleNotFoundError('No module named psycopg', name='psycopg')"
+    (tmp_path / "psycopg.py").write_text(missing)
+    assert_same("run", "pip install 'galaxy-notify[feed]'", tmp_path, **feed)
+
+
 def test_run__ends_where_the_server_has_no_such_database(any_server: Server) -> None:
     """Only the server knows how many it has: the start names the setting."""
     url = any_server.url.replace("db=0", "db=99999")

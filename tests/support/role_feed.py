@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
+from galaxy_notify.feed import Feed
 from galaxy_notify.feed.marks import Marks
 from galaxy_notify.feed_store import migrations
 from galaxy_notify.model.feed import Counts
@@ -26,6 +27,7 @@ from galaxy_notify.redis_state.unread import marks_page
 from galaxy_notify.settings import settings_from
 from galaxy_notify.settings.feed import FeedSettings
 from tests.support import events
+from tests.support.direct_feeds import PLAIN, migrated
 from tests.support.feeds import feed_on, publish, rows
 from tests.support.postgres import Postgres, quick_server
 from tests.support.roles import PASSWORD, Stage, step
@@ -56,6 +58,21 @@ def works(stage: Stage) -> Iterator[None]:
             wait_until(done, "all are rows, or denied")
             feed.signal(signal.SIGTERM)
             assert feed.ended() == 0
+
+
+@step(Role.FEED, lasts=True)
+def serves_a_program(stage: Stage) -> Iterator[None]:
+    with stage.server.client() as client, quick_server() as server:
+        events.write_deployment(client)
+        client.zadd(KEYS.presence("u1"), {"gone": 2e12})
+        postgres = Postgres(server, server.create_database())
+        url = migrated(postgres)
+        yield
+        with Feed.from_url(url, redis=stage.url) as feed:
+            made = feed.publish("u1", **PLAIN)
+            feed.mark_read("u1", made.notification_id)
+        assert client.hget(KEYS.unread("u1"), "unread") == b"0" or stage.denied()
+        assert client.llen(KEYS.recent("u1")) == 2 or stage.denied()
 
 
 @step(Role.FEED)

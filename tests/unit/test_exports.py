@@ -48,6 +48,8 @@ GROUP = inspector.GroupStatus(None, 1, 0.5, 0, 7)
 STREAM = inspector.StreamStatus(1, 10, holding=False, groups={"g": GROUP}, held_s=None)
 WORKER = inspector.Worker("w", "host", 1, "0.1.0", 1, 2, "working")
 GATEWAY = inspector.Gateway("gw", 2, 1, 0, "host", 1, "0.1.0", 1, 2)
+WRITER = inspector.FeedWriter("w", 1)
+FEED = inspector.FeedStatus(1, 2, 3, 0.5, (WRITER,))
 SERVER = inspector.Server("redis", "7.0.15")
 REDIS = inspector.RedisStatus("taken", None, 5)
 MEMORY = inspector.MemoryStatus(1, None, 3, 4, 5)
@@ -99,6 +101,8 @@ VALUES: list[Any] = [
         STREAM,
         WORKER,
         GATEWAY,
+        WRITER,
+        FEED,
         SERVER,
         REDIS,
         MEMORY,
@@ -112,6 +116,7 @@ VALUES: list[Any] = [
         *(1, SERVER, 1, {"push": CHANNEL}, {"accepted": 1}, {"s": STREAM}, (WORKER,), REDIS),
         MEMORY,
         (GATEWAY,),
+        FEED,
     ),
     feed.Publication(user="u1", type="t", producer="p", data={"turn": [1, {"a": None}]}),
     feed.FeedReceipt("a" * 32, "refused", REFUSED.error),

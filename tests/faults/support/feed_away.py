@@ -70,9 +70,10 @@ async def feed_away(
     of a stream of the deployment.
     """
     end = load.before + load.away
-    most = one.key_space.shared.max_len
+    shared = one.key_space.shared
+    most = shared.max_len
     with (
-        daemon_on(one.server, gateway__max_len=most) as daemon,
+        daemon_on(one.server, gateway__max_len=most, worker__shards=shared.shards) as daemon,
         feed_on(one.server, postgres, **_WRITER) as writer,
     ):
         for _ in range(2):

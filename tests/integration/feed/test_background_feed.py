@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,7 +16,9 @@ from galaxy_notify import BackgroundNotifier, BackgroundOptions, ConfigurationEr
 from galaxy_notify.feed import Feed, InvalidPublication
 from tests.support.background import NOWHERE, background, drained, enqueue, events, is_exact
 from tests.support.direct_feeds import PLAIN, feed_in, items
+from tests.support.events import write_deployment
 from tests.support.postgres import Postgres, running_postgres
+from tests.support.program import ROOT
 from tests.support.servers import Server
 from tests.support.telemetry import Lines
 from tests.support.wait import wait_until
@@ -168,3 +172,23 @@ def test_target__or_settings() -> None:
     """A queue is sent to one place."""
     with pytest.raises(TypeError, match="either settings or a target"):
         BackgroundNotifier()
+
+
+def test_end_of_process__sends_what_was_queued(feed_database: Postgres, server: Server) -> None:
+    """A program that closes neither queue nor feed still sends, then ends without a word."""
+    program = f"""
+from galaxy_notify import BackgroundNotifier, BackgroundOptions
+from galaxy_notify.feed import Feed
+feed = Feed.from_url({feed_database.url!r}, redis={server.url!r})
+queue = BackgroundNotifier(target=feed, options=BackgroundOptions(exit_within_s=60))
+for number in range(100):
+    queue.enqueue({{"user": "u1", "type": "t", "producer": "p"}})
+"""
+    with server.client() as client:
+        write_deployment(client)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    with Feed.from_url(feed_database.url, redis=server.url) as feed:
+        assert feed.counts("u1").unread == 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -233,3 +234,19 @@ def test_run__ends_while_its_postgres_is_being_made(
         process.communicate(timeout=HANG_S)
         assert process.returncode == 0
     assert has_ended(folder)
+
+
+def test_run__asks_its_postgres_to_end_at_the_second_signal(server: Server, folder: Path) -> None:
+    """A daemon that must not wait for its Postgres ends with 1, and leaves none behind."""
+    with _serving(server, folder, "run") as process:
+        assert _said(process).startswith("Started an")
+        pid = postgres_pid(folder)
+        os.kill(pid, signal.SIGSTOP)
+        process.terminate()
+        assert process.stderr is not None
+        while "daemon stopped" not in process.stderr.readline():
+            pass
+        process.terminate()
+        assert process.wait(HANG_S) == 1
+        os.kill(pid, signal.SIGCONT)
+        wait_until(lambda: has_ended(folder), "Postgres ends")

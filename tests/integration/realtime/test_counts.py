@@ -15,6 +15,7 @@ from galaxy_notify.model.feed import Counts, NewItem
 from galaxy_notify.settings.feed import FeedSettings
 from tests.support.application import Application
 from tests.support.events import notification_id
+from tests.support.feeds import feed_on, publish
 from tests.support.gateways import KEY_SPACE, gateway_on, gateways_on
 from tests.support.postgres import Postgres
 from tests.support.servers import Server
@@ -86,6 +87,22 @@ def test_counts__that_no_one_was_told_of_are_found(server: Server) -> None:
             key = KEY_SPACE.keys_of_user("u1").unread("u1")
             client.hset(key, mapping={name: str(n) for name, n in SECOND._asdict().items()})
         assert stream.expect("counts").data == SECOND.document()
+
+
+def test_event_of_the_feed__comes_with_its_counts(server: Server, postgres: Postgres) -> None:
+    """From the gateway stream into Postgres, the mark, and the streams of the user."""
+    Feed(postgres)
+    with gateway_on(server) as gateway, gateway.open() as stream, feed_on(server, postgres):
+        stream.expect("hello")
+        with server.client() as client:
+            publish(client, [1], users=2)
+        frames = [stream.frame(), stream.frame()]
+        assert sorted(frame.kind for frame in frames) == ["counts", "notification"]
+        found = next(frame.data for frame in frames if frame.kind == "counts")
+        assert (found["unread"], found["unseen"]) == (1, 1)
+        with postgres.client() as connection:
+            (version,) = connection.execute("SELECT version FROM feed_user").fetchall()
+        assert version == (found["version"],)
 
 
 def test_missing_mark__is_made_from_postgres(server: Server, postgres: Postgres) -> None:

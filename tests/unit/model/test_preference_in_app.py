@@ -44,14 +44,19 @@ def test_judge__the_feed_has_an_entry_of_its_own() -> None:
     [
         (PreferenceFields(silenced=b"1"), "silenced"),
         (PreferenceFields(raw(channels=[])), "no_channels"),
-        (PreferenceFields(raw(min_severity="warning")), "below_minimum"),
     ],
 )
 def test_judge__the_feed_is_silenced_with_everything_else(
     stored: PreferenceFields, reason: str
 ) -> None:
-    """Silence, an empty list and the minimum severity count for the feed, too."""
+    """Silence and an empty list count for the feed, too."""
     assert why(judged(asked("push", "in_app"), stored)) == {"push": reason, "in_app": reason}
+
+
+def test_judge__the_feed_keeps_what_is_less_severe() -> None:
+    """The minimum severity is for what interrupts; in the feed the user looks when it suits them."""
+    verdict = judged(asked("push", "in_app"), PreferenceFields(raw(min_severity="warning")))
+    assert (told(verdict), why(verdict)) == (["in_app"], {"push": "below_minimum"})
 
 
 def test_judge__the_feed_is_never_quiet() -> None:
