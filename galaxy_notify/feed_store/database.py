@@ -39,8 +39,8 @@ _OPTIONS: Final[dict[str, str | int]] = {
 # is the level of isolation that a database has been given: each statement is to see what others
 # have committed while this one waited for its locks.
 _BEGIN: Final = (
-    "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = {statement};"
-    " SET LOCAL lock_timeout = {lock};"
+    "BEGIN; SET LOCAL transaction_isolation = 'read committed';"
+    " SET LOCAL statement_timeout = {statement}; SET LOCAL lock_timeout = {lock};"
     " SET LOCAL idle_in_transaction_session_timeout = {statement}"
 )
 
