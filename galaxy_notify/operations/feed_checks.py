@@ -52,7 +52,8 @@ def feed_findings(status: DeploymentStatus, feed: FeedSettings) -> Iterator[Find
     if state.parked:
         what = f"{state.parked:,} events could not be stored in the feed and are parked"
         means = "they are missing in the feed of their users"
-        todo = "see `galaxy-notify stream groups` and the logs of the writers for the reason"
+        todo = "the reason is in the logs of the writers (event parked) and in the key parked of"
+        todo += " each shard: XREVRANGE it, and XDEL what was dealt with"
         yield Finding("warning", "feed", what, means, todo)
     if not found:
         what = f"writers: {len(state.writers):,}, events that wait: {state.waiting:,}"
