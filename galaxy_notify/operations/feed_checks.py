@@ -56,7 +56,7 @@ def feed_findings(status: DeploymentStatus, feed: FeedSettings) -> Iterator[Find
         todo += " each shard: XREVRANGE it, and XDEL what was dealt with"
         yield Finding("warning", "feed", what, means, todo)
     if not found:
-        what = f"writers: {len(state.writers):,}, events that wait: {state.waiting:,}"
+        what = f"writers: {state.alive:,}, events that wait: {state.waiting:,}"
         yield Finding("ok", "feed", what)
 
 

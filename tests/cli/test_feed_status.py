@@ -148,7 +148,9 @@ def test_health__names_a_feed_that_no_writer_writes(
     _report(deployment, "w-2")
     assert _warnings(command) == []
     (found,) = _findings(command)
-    assert (found["level"], found["what"]) == ("ok", "writers: 2, events that wait: 2")
+    # The one that was killed is not counted.
+    assert (found["level"], found["what"]) == ("ok", "writers: 1, events that wait: 2")
+    assert len(command.told("status")["feed"]["writers"]) == 2
 
 
 def test_health__names_a_feed_that_is_a_minute_behind(
