@@ -191,7 +191,7 @@ def _feed(status: DeploymentStatus, feed: FeedState) -> Iterator[Alarm]:
         is_part = feed.unattended < status.shards
         part = f" on {feed.unattended} of {status.shards} shards" if is_part else ""
         todo = "start one with `galaxy-notify feed`, or with feed.enabled in the daemon"
-        if not feed.writers:
+        if not feed.writers and not feed.is_expected:
             drop = f"`galaxy-notify stream drop-group {FEED_GROUP}`"
             todo = f"{todo}; without a feed, drop its group: {drop}"
         what = f"no writer of the feed is alive{part}, {events}{oldest}"

@@ -44,6 +44,7 @@ class FeedState:
     those that were moved out of the streams, *fullest* of them in one shard; *parked* those that
     Postgres refused. The oldest event that waits is *oldest_ms* old. Of the *writers*, which are
     all that did not end in order, *alive* have reported lately; on *unattended* shards none has.
+    The settings of who looks have a feed if it *is_expected*.
     """
 
     lag: int
@@ -53,6 +54,7 @@ class FeedState:
     oldest_ms: int = 0
     unattended: int = 0
     alive: int = 0
+    is_expected: bool = False
     writers: Sequence[FeedWriter] = ()
 
     @property
@@ -101,6 +103,7 @@ def read_feed(
         oldest_ms=max([0, *delays, *backlog_ms]),
         unattended=sum(shard.latest_ms <= silent_ms for shard in shards),
         alive=sum(at_ms > silent_ms for at_ms in latest.values()),
+        is_expected=is_expected,
         writers=[FeedWriter(name, at_ms) for name, at_ms in sorted(latest.items())],
     )
 
