@@ -53,9 +53,6 @@ async def _insert(
         await add_users(connection, users)
         return await _write(connection, items, await lock_users(connection, users))
 
-    async def adding(connection: Connection) -> None:
-        await add_users(connection, users)
-
     async def skipping(connection: Connection) -> Inserted:
         locked = await lock_users(connection, users, skip_locked=True)
         return await _write(connection, items, locked)
@@ -63,9 +60,28 @@ async def _insert(
     done = await _unless_locked(database.run(waiting, lock_timeout_ms=lock_timeout_ms))
     if done is not None:
         return done
-    # By itself, so that a new user is not held up by the lock of another one.
-    await _unless_locked(database.run(adding, lock_timeout_ms=lock_timeout_ms))
+    await _add(database, users, lock_timeout_ms)
     return await database.run(skipping, lock_timeout_ms=lock_timeout_ms)
+
+
+async def _add(database: Database, users: Sequence[str], lock_timeout_ms: int | None) -> None:
+    """Give new users a row of counts, but those whom another transaction has just added.
+
+    Apart from the items, so that a new user is not held up by the lock of another one.
+    """
+
+    async def add(some: Sequence[str]) -> bool:
+        async def adding(connection: Connection) -> bool:
+            await add_users(connection, some)
+            return True
+
+        run = database.run(adding, lock_timeout_ms=lock_timeout_ms)
+        return await _unless_locked(run) is not None
+
+    if not await add(users):
+        # Which of them is locked is not known: only by itself is none held up by another.
+        for user in users:
+            await add([user])
 
 
 async def _unless_locked(work: Awaitable[T]) -> T | None:

@@ -7,15 +7,12 @@ import asyncio
 import pytest
 
 from tests.faults.conftest import NewDeliveryRun
-from tests.faults.support.feed_away import Load, feed_away
+from tests.faults.support.feed_away import MOST_RISE, Load, feed_away
 from tests.faults.support.postgres_outages import OUTAGES
 from tests.support.feeds import migrate
 from tests.support.postgres import running_postgres
 
 pytestmark = [pytest.mark.slow, pytest.mark.extended]
-
-#: Live delivery may take this many times as long beside an outage; a wait for it would be seconds.
-_RISE = 3.0
 
 
 @pytest.mark.parametrize("how", OUTAGES)
@@ -27,4 +24,4 @@ def test_rowp1__postgres_is_away_under_load(delivery_run: NewDeliveryRun, how: s
         away = feed_away(one, postgres, OUTAGES[how], Load(before=1200, away=2400, per_s=300))
         before, meanwhile = asyncio.run(away)
     one.assert_clean()
-    assert meanwhile.p50 <= _RISE * before.p50
+    assert meanwhile.p50 <= MOST_RISE * before.p50

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 
 import psycopg
 import pytest
@@ -16,7 +17,7 @@ from tests.faults.support.feed_clients import FeedClients, Seen
 from tests.faults.support.feed_run import FeedRun
 from tests.support.feed_store import new_item
 from tests.support.feeds import drift
-from tests.support.wait import wait_until
+from tests.support.wait import until, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.extended]
 
@@ -46,12 +47,41 @@ def test_rowp3__eight_clients_change_the_same_users(feed_run: NewFeedRun) -> Non
     asyncio.run(clients.run(_CLIENTS, _CALLS))
     assert clients.seen.violations == []
     assert drift(one.postgres) == []
-    assert clients.done.total() == _CLIENTS * _CALLS
+    assert not clients.done["away"]
     calls = ", ".join(f"{number} × {what}" for what, number in clients.done.most_common())
     one.figures.append(
         f"{_CLIENTS} clients, {len(one.users)} users: {calls}; {len(clients.seen.states)} versions"
         f" seen, {_number(one, _DEADLOCKS)} deadlocks"
     )
+
+
+def test_rowp3__eight_clients_while_postgres_dies(feed_run: NewFeedRun) -> None:
+    """Whether a call that was not answered took effect or not, the counts are those of the rows."""
+    one = feed_run(users=50)
+    clients = FeedClients(one.postgres, one.rng, one.users, Seen(), Counter())
+
+    async def scenario() -> None:
+        running = asyncio.create_task(clients.run(_CLIENTS, _CALLS))
+        for turn in range(1, 4):
+            await _until(running, lambda: _answered(clients) >= turn * _CLIENTS * _CALLS // 4)  # noqa: B023
+            await asyncio.to_thread(one.postgres.kill)
+            await _until(running, lambda: clients.done["away"] >= turn * _CLIENTS)  # noqa: B023
+            await asyncio.to_thread(one.postgres.start)
+        await running
+
+    asyncio.run(scenario())
+    assert clients.seen.violations == []
+    assert drift(one.postgres) == []
+    one.figures.append(f"Postgres killed 3 times; {clients.done['away']} calls found it away")
+
+
+async def _until(running: asyncio.Task[None], predicate: Callable[[], bool]) -> None:
+    """Wait for a condition, or for the end of the clients."""
+    await until(lambda: predicate() or running.done(), "the clients have come so far")
+
+
+def _answered(clients: FeedClients) -> int:
+    return clients.done.total() - clients.done["away"]
 
 
 def test_rowp3__deadlock_is_answered_by_another_try(feed_run: NewFeedRun) -> None:

@@ -108,3 +108,17 @@ def test_rowp7__lock_on_one_user_is_held(feed_run: NewFeedRun) -> None:
         holder.rollback()
     one.wait_until_written()
     one.assert_exact()
+
+
+def test_rowp7__user_is_being_added(feed_run: NewFeedRun) -> None:
+    """A transaction that has not ended adds a new user: all other new users are written."""
+    one = feed_run(users=200)
+    with one.postgres.client(autocommit=False) as holder:
+        holder.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        holder.execute("INSERT INTO feed_user (user_id) VALUES ('u3')")
+        one.publish(range(600))
+        one.writer()
+        wait_until(lambda: one.rows() == 597, "others are rows")
+        holder.rollback()
+    one.wait_until_written()
+    one.assert_exact()

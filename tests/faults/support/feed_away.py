@@ -22,6 +22,8 @@ from tests.support.wait import HANG_S, until
 
 #: Events of one call of the producer.
 _TOGETHER = 20
+#: Live delivery may take this many times as long beside an outage; a wait for it would be seconds.
+MOST_RISE = 3.0
 #: A frozen server is given up two seconds after the limit of a statement.
 _WRITER: dict[str, Any] = {"feed__channels": ["push"], "feed__statement_timeout_ms": 1000}
 

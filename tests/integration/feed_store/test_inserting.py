@@ -118,12 +118,12 @@ def test_insert__beside_a_lock(feed: FeedFixture) -> None:
 def test_insert__beside_a_user_who_is_just_added(feed: FeedFixture) -> None:
     """A new user whose row another transaction has not committed yet holds up nobody else."""
     feed.insert(new_item("u1"))
-    items = [new_item("added"), new_item("u1")]
+    items = [new_item("added"), new_item("u1"), new_item("u2"), new_item("a1")]
     with feed.postgres.client(autocommit=False) as holder:
         holder.execute("INSERT INTO feed_user (user_id) VALUES ('added')")
         made = feed.insert(*items, lock_timeout_ms=50)
         assert made.blocked == {"added"}
-        assert {user for user, _ in made.new} == {"u1"}
+        assert {user for user, _ in made.new} == {"u1", "u2", "a1"}
     assert feed.insert(*items).new == {("added", items[0].notification_id)}
     feed.check()
 

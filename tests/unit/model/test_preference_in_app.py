@@ -54,7 +54,7 @@ def test_judge__the_feed_is_silenced_with_everything_else(
 
 
 def test_judge__the_feed_keeps_what_is_less_severe() -> None:
-    """The minimum severity is for what interrupts; in the feed the user looks when it suits them."""
+    """The minimum severity is for what interrupts; a feed is read when it suits its user."""
     verdict = judged(asked("push", "in_app"), PreferenceFields(raw(min_severity="warning")))
     assert (told(verdict), why(verdict)) == (["in_app"], {"push": "below_minimum"})
 
