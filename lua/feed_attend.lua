@@ -50,7 +50,8 @@ if writer ~= '' then
   call('ZREMRANGEBYSCORE', KEYS[3], '-inf', digits(now - tonumber(ARGV[4])))
   call('ZADD', KEYS[3], digits(now), writer)
 end
-local latest = call('ZREVRANGEBYSCORE', KEYS[3], '+inf', '-inf', 'WITHSCORES', 'LIMIT', 0, 1)[2] or ''
+-- What was reported in the future, before the clock was set back, says nothing.
+local latest = call('ZREVRANGEBYSCORE', KEYS[3], digits(now), '-inf', 'WITHSCORES', 'LIMIT', 0, 1)[2] or ''
 local report = {now, call('XLEN', KEYS[2]), latest}
 local at, from = position()
 if not at then

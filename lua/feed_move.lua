@@ -29,7 +29,7 @@ local length, most, bytes = call('XLEN', backlog), tonumber(ARGV[6]), tonumber(A
 local most_fields = 100
 
 if ARGV[4] ~= '' then
-  local latest = call('ZREVRANGEBYSCORE', KEYS[3], '+inf', '-inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
+  local latest = call('ZREVRANGEBYSCORE', KEYS[3], digits(now), '-inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
   local lives = latest and now - tonumber(latest) < tonumber(ARGV[4])
   if lives or call('EXISTS', backlog) == 0 then return {'stale', 0, length} end
 end

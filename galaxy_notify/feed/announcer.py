@@ -108,14 +108,16 @@ class Announcer:
     async def _reach(self) -> _Reached:
         """Connect and read where everything lies; raise `RedisFault`."""
         self._agreed.plan_for(None)
+        prefix = self._settings.redis.prefix
         try:
             client = self._client = self._client or open_async(
                 self._settings, agreed=self._agreed, connections=_CONNECTIONS
             )
-        except ConfigurationError as error:  # no embedded server: it may be started later
+            key_space = KeySpace(prefix, await run_flow(client, adopt_deployment(prefix)))
+        except ConfigurationError as error:
+            # No embedded server, or state of another version: either may be put right later, and
+            # the change is committed.
             raise RedisFault(Fault("connection", Remedy.RETRY, str(error))) from error
-        prefix = self._settings.redis.prefix
-        key_space = KeySpace(prefix, await run_flow(client, adopt_deployment(prefix)))
         self._agreed.is_broken = False
         self._reached = _Reached(
             key_space, Marks(client, key_space), Placing(client, key_space, self._limits)

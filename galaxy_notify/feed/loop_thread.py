@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import threading
 import weakref
@@ -71,8 +72,9 @@ class LoopThread(Generic[W]):
                 raise AlreadyClosed.named(self._name)
             if self._running is None:
                 self._running = _Running(self._make)
-                # Also at the end of the process, and where nobody has closed it.
-                weakref.finalize(self, _end_own, self._running, os.getpid())
+                # Where nobody has closed it, and it is not there any more.
+                forgotten = weakref.finalize(self, _end_own, self._running, os.getpid())
+                forgotten.atexit = False
             return self._running
 
     def _forget_after_fork(self) -> None:
@@ -154,3 +156,13 @@ def _forget_all_after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_forget_all_after_fork)
+
+
+def _close_all() -> None:
+    for one in list(_LOOPS):
+        one.close()
+
+
+# Registered with the import: what was registered later, such as the end of a queue in front of a
+# feed, comes first.
+atexit.register(_close_all)

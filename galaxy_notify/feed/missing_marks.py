@@ -7,7 +7,7 @@ counts again, and nothing waits for them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Final
@@ -16,6 +16,7 @@ from galaxy_notify.feed.marks import Marks
 from galaxy_notify.feed.outage import PostgresOutage
 from galaxy_notify.feed_store.store import FeedStore
 from galaxy_notify.model.feed import Counts
+from galaxy_notify.process.closing import close_soon
 from galaxy_notify.redis_client.async_retries import StopFlag, Stopped
 
 #: Users of one query.
@@ -52,7 +53,7 @@ class MissingMarks:
                     await self._asked.wait()
                     await self._make(marks, found)
         finally:
-            await self._store.close()
+            await close_soon(self._store)
 
     def stop(self) -> None:
         """End `run` soon."""
@@ -64,12 +65,32 @@ class MissingMarks:
         if not users:
             self._asked.clear()
             return
-        counts = await self._postgres.answered(lambda: self._store.counts_of(users))
+        counts = await self._counts_of(users)
         for user in users:
             self._waiting.pop(user, None)
         for user, read in counts.items():
             found(user, read)
         await marks.publish(counts)
         # A newer mark may have been there and been lost in between: this one would stay.
-        again = await self._postgres.answered(lambda: self._store.counts_of(users))
+        again = await self._counts_of(users)
         await marks.publish({user: new for user, new in again.items() if new != counts[user]})
+
+    async def _counts_of(self, users: Sequence[str]) -> Mapping[str, Counts]:
+        """Return the counts of users; raise `Stopped`, also where a reply is late.
+
+        What that call writes is nothing, so nobody has to wait for it at the end.
+        """
+        call = asyncio.ensure_future(self._postgres.answered(lambda: self._store.counts_of(users)))
+        ended = asyncio.ensure_future(self._stop.wait())
+        await asyncio.wait({call, ended}, return_when=asyncio.FIRST_COMPLETED)
+        ended.cancel()
+        if call.done():
+            return call.result()
+        call.add_done_callback(_look_at)
+        raise Stopped
+
+
+def _look_at(call: asyncio.Future[Mapping[str, Counts]]) -> None:
+    """Take the error of a call for which nobody waits any more."""
+    if not call.cancelled():
+        call.exception()

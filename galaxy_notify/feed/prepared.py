@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgpack
 
 from galaxy_notify.errors import InvalidPublication
 from galaxy_notify.feed.receipts import FeedReceipt, refused
@@ -16,18 +18,20 @@ _CHANNEL = "in_app"
 
 
 class Prepared(NamedTuple):
-    """An item for the feed, and its data as its user sees it.
+    """An item for the feed.
 
     *is_first*: no other publication has its id, which was made for this one.
     """
 
     item: NewItem
-    data: Mapping[str, Any]
     is_first: bool
 
     @property
     def live_event(self) -> LiveEvent:
-        """The item as an event of the channel `in_app`."""
+        """The item as an event of the channel `in_app`.
+
+        Its data is what the row has, also where the publication's was changed meanwhile.
+        """
         item = self.item
         return LiveEvent(
             f"{item.notification_id}/{_CHANNEL}:{item.user_id}",
@@ -35,7 +39,7 @@ class Prepared(NamedTuple):
             item.severity,
             item.title,
             item.body,
-            dict(self.data),
+            msgpack.unpackb(item.payload),
             item.created_at_ms,
         )
 
@@ -44,7 +48,7 @@ def prepared(publication: Publication, most_bytes: int) -> Prepared:
     """Return what is written of a publication, published now; raise `InvalidPublication`."""
     at_ms = time.time_ns() // 1_000_000
     item = publication.item(publication.id_at(at_ms), at_ms, most_bytes)
-    return Prepared(item, publication.data, not publication.may_repeat)
+    return Prepared(item, not publication.may_repeat)
 
 
 def all_prepared(

@@ -88,7 +88,7 @@ class FeedTarget:
         except Invalid as error:
             return refused(error, id_of(packed))
         # Without a key of its own, only an earlier attempt can have written it.
-        return Prepared(item, publication.data, not publication.may_repeat)
+        return Prepared(item, not publication.may_repeat)
 
 
 def _unknown(error: GalaxyNotifyError | None) -> Unknown:

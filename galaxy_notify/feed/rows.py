@@ -90,7 +90,8 @@ class EventRows:
             written = await self._write(tried)
         except Stopped:
             return {**{one.event_id: _STOPPED for one in found}, **corrupt}
-        left += [one for one in tried if one.item.user_id in written.locked]
+        locked = [one for one in tried if one.item.user_id in written.locked]
+        left += [one for one in locked if one.event_id not in written.refused]
         self._count(len(found), len(left), len(corrupt), written)
         return {**{one.event_id: _LOCKED for one in left}, **corrupt, **written.refused}
 

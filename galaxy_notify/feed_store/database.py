@@ -35,9 +35,12 @@ _OPTIONS: Final[dict[str, str | int]] = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
 }
-# Nothing of a session is used, so that PgBouncer may give each transaction another connection.
+# Nothing of a session is used, so that PgBouncer may give each transaction another connection; nor
+# is the level of isolation that a database has been given: each statement is to see what others
+# have committed while this one waited for its locks.
 _BEGIN: Final = (
-    "BEGIN; SET LOCAL statement_timeout = {statement}; SET LOCAL lock_timeout = {lock};"
+    "BEGIN; SET LOCAL transaction_isolation = 'read committed';"
+    " SET LOCAL statement_timeout = {statement}; SET LOCAL lock_timeout = {lock};"
     " SET LOCAL idle_in_transaction_session_timeout = {statement}"
 )
 
@@ -109,9 +112,9 @@ class Database:
         """Return the result of *work*, which runs in a transaction, COMMIT included.
 
         The work may run several times: a transaction that Postgres ended for a deadlock is run
-        again. It is not stopped where the caller is cancelled. Without *lock_timeout_ms* a lock is
-        waited for until the statement's time-out. Raises `FeedUnavailable`, `FeedRefused` and
-        `Misconfigured`.
+        again. It is not stopped where the caller is cancelled. A lock is waited for until the
+        statement's time-out; with *lock_timeout_ms* for as long, or half of that time-out if it is
+        shorter. Raises `FeedUnavailable`, `FeedRefused` and `Misconfigured`.
         """
         if self._closed:
             raise AlreadyClosed.named("feed store")
@@ -132,10 +135,12 @@ class Database:
     async def _run(
         self, work: Callable[[Connection], Awaitable[T]], lock_timeout_ms: int | None
     ) -> T:
+        # Else the statement's time-out came first, which looks like an outage.
+        lock_ms = min(lock_timeout_ms or 0, self._statement_ms // 2)
         async with self._place():
             for left in reversed(range(_TRIES)):
                 try:
-                    return await self._once(work, lock_timeout_ms or 0)
+                    return await self._once(work, lock_ms)
                 except Late:
                     raise late(self.server, self._reply_s) from None
                 except POSTGRES_ERRORS as error:

@@ -12,9 +12,8 @@ from typing import Final, NamedTuple
 from galaxy_notify.feed_store.database import Connection, Database
 from galaxy_notify.feed_store.locks import counts_of, lock_users
 from galaxy_notify.feed_store.positions import NEWEST, Position
-from galaxy_notify.feed_store.statements import statement, text
+from galaxy_notify.feed_store.statements import is_storable, statement, text
 from galaxy_notify.model.feed import Counts
-from galaxy_notify.model.json_data import is_carried
 
 #: Items of one statement: a user's lock is held for milliseconds.
 PAGE: Final = 500
@@ -79,7 +78,7 @@ async def mark_all(database: Database, mark: Mark, user: str, until: str | None)
 
 async def _behind(database: Database, user: str, notification_id: str) -> Position | None:
     """Return the position just above an item, so that it is the first below; None without it."""
-    if not _may_be_stored(notification_id):
+    if not is_storable(notification_id):
         return None
 
     async def find(connection: Connection) -> Position | None:
@@ -118,14 +117,9 @@ async def _mark_page(
 async def _names(connection: Connection, user: str, ids: Sequence[str]) -> list[str]:
     """Return notification ids, with those of rows in place of the rows' own ids."""
     rows = [one for one in ids if one.isdecimal() and one.isascii() and len(one) <= _LONGEST_ROW_ID]
-    names = [one for one in ids if one not in rows and _may_be_stored(one)]
+    names = [one for one in ids if one not in rows and is_storable(one)]
     if rows:
         values = {"user": user, "rows": [int(one) for one in rows]}
         cursor = await connection.execute(statement("item_named"), values)
         names += [name for (name,) in await cursor.fetchall()]
     return names
-
-
-def _may_be_stored(name: str) -> bool:
-    """Tell whether Postgres takes the text at all; what it does not take names nothing."""
-    return "\0" not in name and is_carried(name)

@@ -6,6 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from galaxy_notify.model.json_data import is_carried
+
 SQL_DIR: Final = Path(__file__).resolve().parent / "sql"
 
 
@@ -13,6 +15,11 @@ SQL_DIR: Final = Path(__file__).resolve().parent / "sql"
 def statement(file: str, **fragments: str) -> bytes:
     """Return a statement; its ``{named}`` places are filled with *fragments* of this package."""
     return text(file, **fragments).encode()
+
+
+def is_storable(name: str) -> bool:
+    """Return whether Postgres takes a text at all; what it does not take names nothing there."""
+    return "\0" not in name and is_carried(name)
 
 
 def text(file: str, **fragments: str) -> str:

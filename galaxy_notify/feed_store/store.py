@@ -18,7 +18,7 @@ from galaxy_notify.feed_store.listing import ListQuery, Page
 from galaxy_notify.feed_store.locks import counts_of
 from galaxy_notify.feed_store.reconciling import Changed, Drift
 from galaxy_notify.feed_store.removing import Deleted, Retracted
-from galaxy_notify.feed_store.statements import statement
+from galaxy_notify.feed_store.statements import is_storable, statement
 from galaxy_notify.model.feed import Counts, NewItem
 from galaxy_notify.settings.feed import FeedSettings
 
@@ -80,10 +80,14 @@ class FeedStore:
         return await self._database.run(lambda connection: counts_of(connection, user))
 
     async def counts_of(self, users: Sequence[str]) -> Mapping[str, Counts]:
-        """Return the counts of several users, each as `counts` does."""
+        """Return the counts of several users, each as `counts` does.
+
+        A name that Postgres cannot store is left out: nobody has it.
+        """
+        named = [user for user in users if is_storable(user)]
 
         async def read(connection: Connection) -> Mapping[str, Counts]:
-            cursor = await connection.execute(statement("counts_given"), {"users": [*users]})
+            cursor = await connection.execute(statement("counts_given"), {"users": named})
             return {user: Counts(*counts) for user, *counts in await cursor.fetchall()}
 
         return await self._database.run(read)

@@ -7,8 +7,9 @@ from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Final, Protocol
 
-#: The end of a process waits for no server longer than this.
-_AT_MOST_S: Final = 2.0
+#: The end of a process waits for no server longer than this: with the draining before and the last
+#: export behind it, it is to end before the shutdown watchdog ends it.
+_AT_MOST_S: Final = 1.0
 
 
 class Closing(Protocol):

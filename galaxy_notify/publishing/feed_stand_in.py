@@ -12,6 +12,7 @@ from typing import Final
 from structlog.typing import FilteringBoundLogger
 
 from galaxy_notify.publishing.state import ShardState
+from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_state.feed_backlog import FeedBacklog
 from galaxy_notify.redis_state.janitor_store import JanitorStore
 from galaxy_notify.telemetry.outage import EdgeLog
@@ -32,11 +33,27 @@ class FeedStandIn:
         self._store = store
         self._state = state
         self._edges = EdgeLog(log, "moving events for missing feed writer", "feed writer is back")
+        self._refused = EdgeLog(log, "feed backlog unusable", "feed backlog usable again")
         self._backlog: FeedBacklog | None = None
         self._look_at = 0.0
 
     async def run_once(self) -> bool:
-        """Make one pass; return whether another one moves more. Raises `RedisFault`."""
+        """Make one pass; return whether another one moves more.
+
+        Raises `RedisFault`; keys of the feed that cannot be used are only logged: the stream is
+        trimmed for all other groups.
+        """
+        try:
+            has_more = await self._move()
+        except RedisFault as error:
+            if error.fault.remedy is not Remedy.CONFIGURE and error.fault.code != "WRONGTYPE":
+                raise
+            self._refused.down(error.fault.code, error.fault.reason)
+            return False
+        self._refused.up()
+        return has_more
+
+    async def _move(self) -> bool:
         if monotonic() >= self._look_at:
             self._backlog = await self._look()
             self._look_at = monotonic() + _LOOK_S

@@ -123,6 +123,16 @@ def test_move__leaves_a_living_writer_its_entries(client: redis.Redis) -> None:
     assert _move(client, now=NOW + WRITER_GONE_MS, alone_ms=WRITER_GONE_MS).word == "moved"
 
 
+def test_move__is_not_held_up_by_a_clock_that_was_set_back(client: redis.Redis) -> None:
+    """A writer that died before that has reported in the future; it is not alive until then."""
+    publish(client, 1)
+    client.xgroup_create(KEYS.feed_backlog, FEED_GROUP, "0", mkstream=True)
+    client.zadd(KEYS.feed_writers, {"dead": NOW + 10 * WRITER_GONE_MS})
+    assert _attend(client, "").writer_ms is None
+    assert _move(client, alone_ms=WRITER_GONE_MS).word == "moved"
+    assert _attend(client, "w-1").has_living_writer
+
+
 def test_move__leaves_a_group_that_was_never_a_writers(client: redis.Redis) -> None:
     """A group of this name may belong to another program: then there is no backlog."""
     publish(client, 1)

@@ -174,15 +174,24 @@ def test_target__or_settings() -> None:
         BackgroundNotifier()
 
 
-def test_end_of_process__sends_what_was_queued(feed_database: Postgres, server: Server) -> None:
-    """A program that closes neither queue nor feed still sends, then ends without a word."""
+@pytest.mark.parametrize("sent_before", [0, 1])
+def test_end_of_process__sends_what_was_queued(
+    feed_database: Postgres, server: Server, sent_before: int
+) -> None:
+    """A program that closes neither queue nor feed still sends, then ends without a word.
+
+    Also where the queue has used the feed before: the feed ends behind it.
+    """
     program = f"""
+import time
 from galaxy_notify import BackgroundNotifier, BackgroundOptions
 from galaxy_notify.feed import Feed
 feed = Feed.from_url({feed_database.url!r}, redis={server.url!r})
 queue = BackgroundNotifier(target=feed, options=BackgroundOptions(exit_within_s=60))
 for number in range(100):
     queue.enqueue({{"user": "u1", "type": "t", "producer": "p"}})
+    while queue.stats().accepted < min(number + 1, {sent_before}):
+        time.sleep(0.01)
 """
     with server.client() as client:
         write_deployment(client)

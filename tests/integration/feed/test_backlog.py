@@ -205,3 +205,17 @@ def test_backlog__of_no_other_group_of_that_name(server: Server) -> None:
         daemon.wait_for("claiming suspended")
         assert client.exists(KEYS.feed_backlog) == 0
         assert unfinished(client, FEED_GROUP) == 250
+
+
+@pytest.mark.parametrize("key", ["feed_backlog", "feed_writers"])
+def test_backlog__of_another_type_stops_no_trimming(server: Server, key: str) -> None:
+    """The janitor trims the stream for all other groups, whatever lies where the feed's keys do."""
+    settings = {"worker__channels": ["push"], "gateway__max_len": 100}
+    with server.client() as client:
+        client.xadd(KEYS.feed_backlog, {"x": "x"})
+        client.delete(getattr(KEYS, key))
+        client.set(getattr(KEYS, key), "x")
+        with daemon_on(server, **settings) as daemon:
+            daemon.wait_for("daemon working")
+            publish(client, range(250))
+            wait_until(lambda: client.xlen(KEYS.stream) <= 110, "the stream is trimmed")

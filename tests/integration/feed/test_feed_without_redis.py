@@ -99,6 +99,19 @@ def test_deployment__is_never_founded(postgres: Postgres, server: Server) -> Non
         assert client.dbsize() == 0
 
 
+def test_deployment__of_another_version_is_as_one_that_is_away(
+    postgres: Postgres, server: Server, deploy: Deploy
+) -> None:
+    """What is committed in Postgres is no failure because of what Redis holds."""
+    deployment = deploy(server)
+    deployment.client.hset(deployment.key_space.keys(0).meta, "format", "999")
+    with feed_in(postgres, server.url) as feed:
+        assert feed.publish("u1", **PLAIN).is_new
+        assert feed.mark_read("u1", all=True).unread == 0
+        with pytest.raises(Unavailable, match="not in the streams"):
+            feed.retract("0" * 32)
+
+
 def test_deployment__is_found_again_where_redis_has_lost_it(
     postgres: Postgres, server: Server
 ) -> None:

@@ -236,6 +236,26 @@ def test_sweep__is_not_held_up_by_strange_keys(
     _run(any_server, postgres, scenario)
 
 
+def test_sweep__is_not_ended_by_strange_marks(any_server: Server, postgres: Postgres) -> None:
+    """Names that Postgres cannot store, and the mark of nobody, stop no other mark."""
+
+    async def scenario(place: Place) -> None:
+        await place.insert(*USERS)
+        for name in (b"a\x00b", b"\xff", b"", b"x" * 5000):
+            old: Any = {"unread": 1, "unseen": 1, "version": 1, "epoch": 1}
+            await place.client.hset(KEYS.unread("").encode() + name, mapping=old)
+        epoch = await place.store.epoch()
+
+        async def is_renewed() -> bool:
+            return (await place.sweeps("").read()).epoch == epoch
+
+        async with place.sweeping():
+            await until(is_renewed, "all marks were looked at")
+            await until(place.is_equal, "all marks are there")
+
+    _run(any_server, postgres, scenario)
+
+
 async def _swept_all(place: Place) -> bool:
     return bool((await place.sweeps("").read()).all_ms)
 

@@ -190,6 +190,20 @@ def test_writers__of_one_batch(feed: FeedFixture) -> None:
     feed.check()
 
 
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_isolation__that_a_database_was_given(feed: FeedFixture, level: str) -> None:
+    """It is not that of our transactions: they would fail one another instead of waiting."""
+    name = feed.query("SELECT current_database()")[0][0]
+    feed.change(f"ALTER DATABASE {name} SET default_transaction_isolation = '{level}'")
+
+    async def many() -> None:
+        for _ in range(5):
+            await asyncio.gather(*(feed.store.insert([new_item("u1")]) for _ in range(8)))
+
+    feed.run(many())
+    assert feed.unread() == (40, 40)
+
+
 def test_list__only_grows_at_its_top(feed: FeedFixture) -> None:
     """An item that is committed later is not found below one that was listed."""
 

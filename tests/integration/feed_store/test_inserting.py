@@ -115,6 +115,16 @@ def test_insert__beside_a_lock(feed: FeedFixture) -> None:
     feed.check()
 
 
+def test_insert__beside_a_lock_with_short_statements(feed: FeedFixture) -> None:
+    """Where statements may take less than a lock may, a lock is still no outage."""
+    feed.insert(new_item("held"))
+    with feed.impatient(400) as store, feed.postgres.client(autocommit=False) as client:
+        client.execute("SELECT FROM feed_user WHERE user_id = 'held' FOR UPDATE")
+        made = feed.run(store.insert([new_item("held"), new_item("free")]))
+        assert made.blocked == {"held"}
+        assert made.counts.keys() == {"free"}
+
+
 def test_insert__beside_a_user_who_is_just_added(feed: FeedFixture) -> None:
     """A new user whose row another transaction has not committed yet holds up nobody else."""
     feed.insert(new_item("u1"))

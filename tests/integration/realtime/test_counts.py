@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Mapping
 from typing import Any
 
@@ -138,6 +139,21 @@ def test_missing_mark__waits_while_postgres_is_frozen(server: Server, postgres: 
         assert stream.expect("hello").data["counts"] is None
         postgres.resume()
         assert stream.expect("counts").data == counts.document()
+
+
+def test_missing_mark__holds_up_no_stop(server: Server, postgres: Postgres) -> None:
+    """A gateway leaves a call that gets no reply, however long statements may take."""
+    feed = Feed(postgres)
+    counts = feed.insert(1)
+    settings: dict[str, Any] = {"feed__statement_timeout_ms": 600_000, "realtime__drain_ms": 0}
+    with gateway_on(server, feed__url=postgres.url, **settings) as gateway:
+        with gateway.open() as stream:
+            _greeted(stream, counts)
+            postgres.pause()
+        with gateway.open("u2") as stream:
+            stream.expect("hello")
+            gateway.signal(signal.SIGTERM)
+            assert gateway.ended() == 0, gateway.log.read_text()
 
 
 def test_library__has_counts_too(app: Application) -> None:

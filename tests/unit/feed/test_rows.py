@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -72,12 +73,15 @@ class _Scene:
 
     def __init__(self) -> None:
         self.store, self.marks, self.clock = _Store(), _Marks(), _Clock()
+        self.results: Counter[str] = Counter()
+        telemetry = Telemetry.off()
+        setattr(telemetry, "feed_events", self.results.update)
         self._rows = EventRows(
             cast("FeedStore", self.store),
             cast("Marks", self.marks),
             frozenset({"in_app"}),
             PostgresOutage(StopFlag(), self.store.ready),
-            Telemetry.off(),
+            telemetry,
             LockedUsers(self.clock),
         )
 
@@ -190,3 +194,13 @@ def test_rows__of_what_cannot_be_read() -> None:
     assert failed.keys() == {event.event_id for event in bad}
     assert all(isinstance(reason, Corrupt) for reason in failed.values())
     assert scene.numbers == [3]
+
+
+def test_rows__of_a_locked_user_that_are_refused() -> None:
+    """Each event is counted as one thing, and parked or left, not both."""
+    scene = _Scene()
+    scene.store.locked, scene.store.refused = {"u2"}, {notification_id(1)}
+    events = [_event(1, "u2"), _event(2, "u2"), _event(3)]
+    failed = scene.write(*events)
+    assert [type(failed.get(one.event_id)) for one in events] == [Corrupt, LeftForLater, type(None)]
+    assert scene.results == {"written": 1, "repeated": 0, "refused": 1, "left": 1}
