@@ -46,40 +46,48 @@ if not last then return {'stale', 0, length} end
 most = math.min(most, tonumber(ARGV[5]) - length)
 if most <= 0 then return {'full', 0, length} end
 
-local size, moved, copies, refusal = 0, {}, {}, nil
+-- All is read before the first write: what to move, oldest first; without fields it has gone.
+local size, found = 0, {}
 
-local function copy(id, entry)
-  local fields = {}
-  for at = 1, math.min(#entry, 2 * most_fields) do
-    fields[at], size = entry[at], size + #entry[at]
-  end
-  fields[#fields + 1], fields[#fields + 2] = 'stream_id', id
-  local copied = try('XADD', backlog, '*', unpack(fields))
-  refusal = fault(copied) and copied
-  if not refusal then moved[#moved + 1], copies[#copies + 1] = id, copied end
+local function add(id, fields)
+  found[#found + 1] = {id, fields}
+  for _, value in ipairs(fields or {}) do size = size + #value end
 end
 
 local pending = call('XPENDING', stream, group, '-', '+', most)
 for _, row in ipairs(pending) do
-  if refusal or size >= bytes then break end
-  local entry = call('XRANGE', stream, row[1], row[1])[1]
+  if size >= bytes then break end
   -- Redis 6.2 keeps an entry pending that was trimmed from the stream.
-  if entry then copy(row[1], entry[2]) else moved[#moved + 1] = row[1] end
+  local entry = call('XRANGE', stream, row[1], row[1])[1]
+  add(row[1], entry and entry[2])
+end
+local at = #pending == 0 and last
+while at and #found < most and size < bytes do
+  local ask = math.min(16, most - #found)
+  local rows = call('XRANGE', stream, '(' .. at, '+', 'COUNT', ask)
+  for _, row in ipairs(rows) do
+    if size < bytes then add(row[1], row[2]) end
+  end
+  at = #rows == ask and rows[ask][1]
+end
+
+local moved, copies, refusal = {}, {}, nil
+for _, entry in ipairs(found) do
+  local id, fields = entry[1], entry[2]
+  if fields then
+    for extra = #fields, 2 * most_fields + 1, -1 do fields[extra] = nil end
+    fields[#fields + 1], fields[#fields + 2] = 'stream_id', id
+    local copied = try('XADD', backlog, '*', unpack(fields))
+    refusal = fault(copied) and copied
+    if refusal then break end
+    copies[#copies + 1] = copied
+  end
+  moved[#moved + 1] = id
 end
 local done = true
-if #pending == 0 then
-  for start = 0, most - 1, 16 do
-    local rows = call('XRANGE', stream, '(' .. last, '+', 'COUNT', math.min(16, most - start))
-    for _, row in ipairs(rows) do
-      if not (refusal or size >= bytes) then copy(row[1], row[2]) end
-      last = row[1]
-    end
-    if refusal or size >= bytes or #rows < 16 then break end
-  end
+if #pending == 0 and #moved > 0 then
   -- Given to the group, so that it does not get them again.
-  if #moved > 0 then
-    done = try('XREADGROUP', 'GROUP', group, ARGV[2], 'COUNT', #moved, 'STREAMS', stream, '>')
-  end
+  done = try('XREADGROUP', 'GROUP', group, ARGV[2], 'COUNT', #moved, 'STREAMS', stream, '>')
 end
 if #moved == 0 and refusal then return refusal end
 if not fault(done) and #moved > 0 then done = try('XACK', stream, group, unpack(moved)) end

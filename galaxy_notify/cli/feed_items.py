@@ -153,7 +153,7 @@ def _row(item: FeedItem, now_ms: int) -> list[Cell]:
         shortened(item.type, _WIDTH),
         item.severity,
         state,
-        shortened(item.title or "–", _WIDTH),
+        shortened(item.title or item.body or "–", _WIDTH),
     ]
 
 

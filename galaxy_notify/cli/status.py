@@ -238,7 +238,7 @@ def _feed(feed: FeedState, now_ms: int) -> list[str]:
         warn(count(feed.backlog)) if feed.backlog else 0,
         warn(count(feed.parked)) if feed.parked else 0,
         duration(feed.oldest_ms) if feed.waiting else None,
-        len(feed.writers),
+        feed.alive,
         None if latest_ms is None else ago(latest_ms, now_ms),
     ]
     return table(header, [row], indent=_INDENT)

@@ -64,6 +64,8 @@ class CountsSweep:
         #: Behind which user the look at all users goes on.
         self._comparing: str | None = None
         self._log = get_logger("feed")
+        #: Users whose counts this turn has published; one line of the log for all of its pages.
+        self._late = 0
         self._edges = EdgeLog(self._log, "counts not swept", "counts swept again")
 
     async def run(self) -> None:
@@ -97,6 +99,13 @@ class CountsSweep:
                 await refresh_primary(self._marks.client)
         else:
             self._edges.up()
+        finally:
+            self._report()
+
+    def _report(self) -> None:
+        if self._late:
+            self._log.info("counts published late", users=self._late)
+        self._late = 0
 
     @property
     def _is_done(self) -> bool:
@@ -146,8 +155,7 @@ class CountsSweep:
         """Renew a page of the marks that are of another epoch."""
         epoch = await self._postgres.answered(self._store.epoch)
         found = await self._postgres.answered(lambda: renew_page(self._store, self._marks, begin))
-        if found.users:
-            self._log.info("counts published late", users=found.users)
+        self._late += found.users
         self._renewing = found.following or None
         return swept if self._renewing else swept._replace(epoch=epoch)
 
@@ -170,8 +178,7 @@ class CountsSweep:
     async def _publish(self, page: Sequence[Changed]) -> None:
         """Publish counts; raise `RedisFault` where some were refused."""
         published = await self._marks.publish({one.user: one.counts for one in page})
-        if published.marked:
-            self._log.info("counts published late", users=len(published.marked))
+        self._late += len(published.marked)
         if published.fault is not None:
             raise RedisFault(published.fault)
 

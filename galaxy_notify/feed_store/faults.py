@@ -27,6 +27,11 @@ _TLS: Final = re.compile(r"SSL|certificate|sslrootcert|sslkey", re.IGNORECASE)
 # The server went away in the middle of the greeting: an outage, whatever else libpq says of it.
 _ENDED: Final = re.compile(r"EOF|reset by peer|closed the connection|timed? ?out", re.IGNORECASE)
 
+# libpq's question is no reason, and in a log it would push the server's name out of the line.
+_QUESTION: Final = re.compile(r"\s*Is the server running [^?]*\?")
+# An object is there already: the schema is not empty, and no step says who made it.
+_DUPLICATES: Final = ("42P07", "42710", "42P06", "42701")
+
 
 class Kind(Enum):
     """What to do about a fault."""
@@ -121,6 +126,8 @@ def _what(state: str, text: str) -> str:
         return "feed.url, feed.password"
     if state == sqlstates.InsufficientPrivilege.sqlstate:
         return "feed.url: the user lacks a permission"
+    if state in _DUPLICATES:
+        return "the schema has something else in it; give the feed a database of its own"
     if state.startswith("42"):
         return "the schema of the feed is not this version's; run galaxy-notify feed migrate"
     return "feed.url"
@@ -133,4 +140,4 @@ def _bounded(error: BaseException) -> str:
     message = getattr(diagnosis, "message_primary", None) or str(error)
     if isinstance(error, UnicodeEncodeError):
         message = error.reason
-    return " ".join(message.split())[:_LONGEST] or type(error).__name__
+    return " ".join(_QUESTION.sub("", message).split())[:_LONGEST] or type(error).__name__

@@ -64,7 +64,9 @@ async def migrate(feed: FeedSettings, url: str | None = None) -> list[str]:
     async def apply(connection: Connection) -> list[str]:
         await _check_encoding(connection)
         await connection.execute(statement("migration_lock"))
-        await connection.execute(statement("migration_table"))
+        # A user who owns no table may look whether there is something to do.
+        if not await _exists(connection):
+            await connection.execute(statement("migration_table"))
         missing = _missing(await _applied(connection))
         for step in missing:
             await connection.execute(step.text.encode())
@@ -85,9 +87,7 @@ async def status(database: Database) -> Status:
     """
 
     async def read(connection: Connection) -> Status:
-        cursor = await connection.execute(statement("migration_exists"))
-        exists = (await cursor.fetchone() or [False])[0]
-        applied = await _applied(connection) if exists else {}
+        applied = await _applied(connection) if await _exists(connection) else {}
         return Status(len(applied), [step.name for step in _missing(applied)])
 
     return await database.run(read)
@@ -110,6 +110,11 @@ async def _check_encoding(connection: Connection) -> None:
         raise ConfigurationError(
             f"feed.url: the database has the encoding {encoding}: create it with ENCODING 'UTF8'"
         )
+
+
+async def _exists(connection: Connection) -> bool:
+    cursor = await connection.execute(statement("migration_exists"))
+    return bool((await cursor.fetchone() or [False])[0])
 
 
 async def _applied(connection: Connection) -> dict[int, str]:

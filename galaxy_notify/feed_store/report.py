@@ -34,7 +34,8 @@ class PostgresReport(NamedTuple):
     """A Postgres as `FeedSettings` reach it.
 
     *server* names it in texts. *missing* are the steps of the schema that it lacks; without any,
-    *tables* are its tables. *unenforced* are the time-outs that the user lacks in this database.
+    *tables* are its tables. *denied* are rights on tables that the user lacks, such as
+    ``INSERT on feed_item``; *unenforced* are the time-outs that it lacks in this database.
     """
 
     server: str
@@ -44,6 +45,7 @@ class PostgresReport(NamedTuple):
     vacuums_itself: bool
     pooling: Pooling
     missing: Sequence[str]
+    denied: Sequence[str]
     unenforced: Sequence[str]
     tables: Sequence[Table]
 
@@ -74,12 +76,16 @@ async def _read(connection: Connection) -> tuple[PostgresReport, int]:
     version, read_only, user, vacuums, backend = await cursor.fetchone() or (0, False, "", True, 0)
     cursor = await connection.execute(statement("role_settings"))
     limits = {item.partition("=")[0] for item in (await cursor.fetchone() or [None])[0] or ()}
+    cursor = await connection.execute(statement("report_rights"))
+    denied = (await cursor.fetchone() or [None])[0] or ()
     cursor = await connection.execute(statement("report_tables"))
     tables = [Table(*row) for row in await cursor.fetchall()]
     # A pooler greets its clients with a process id of its own.
     pooling: Pooling = "none" if connection.pgconn.backend_pid == backend else "session"
     unenforced = [name for name in _ENFORCED if name not in limits]
-    report = PostgresReport("", version, user, read_only, vacuums, pooling, (), unenforced, tables)
+    report = PostgresReport(
+        "", version, user, read_only, vacuums, pooling, (), denied, unenforced, tables
+    )
     return report, backend
 
 

@@ -32,6 +32,9 @@ _LATE_MS: Final = 10_000
 _NAMED: Final = 3
 #: Gateways take over what another one left after seconds.
 _BEHIND_MS: Final = 60_000
+_ASK_POSTGRES: Final = (
+    "Postgres is away or slow: `galaxy-notify doctor`, and see the logs of the writers"
+)
 #: Consumers that were not seen for this long are gone: a restart or a long handler takes less.
 GONE_MS: Final = 3_600_000
 
@@ -188,14 +191,13 @@ def _feed(status: DeploymentStatus, feed: FeedState) -> Iterator[Alarm]:
         is_part = feed.unattended < status.shards
         part = f" on {feed.unattended} of {status.shards} shards" if is_part else ""
         todo = "start one with `galaxy-notify feed`, or with feed.enabled in the daemon"
-        if not feed.writers:
+        if not feed.writers and not feed.is_expected:
             drop = f"`galaxy-notify stream drop-group {FEED_GROUP}`"
             todo = f"{todo}; without a feed, drop its group: {drop}"
         what = f"no writer of the feed is alive{part}, {events}{oldest}"
         yield Alarm("feed", "warning", what, todo)
     elif feed.oldest_ms > _BEHIND_MS:
-        todo = "Postgres is away or slow: `galaxy-notify doctor`, and see the logs of the writers"
-        yield Alarm("feed", "warning", f"the feed is behind: {events}{oldest}", todo)
+        yield Alarm("feed", "warning", f"the feed is behind: {events}{oldest}", _ASK_POSTGRES)
 
 
 def _channel(name: str, backlog: ChannelBacklog, shards: int) -> Iterator[Alarm]:
@@ -233,6 +235,10 @@ def _stream(stream: StreamReport) -> Iterator[Alarm]:
 
 def _behind(name: str, readers: Readers) -> str:
     """Name a group that must read; suggest dropping it only where it has no reader."""
+    if name == FEED_GROUP:
+        # It is dropped only where there shall be no feed, and with all that waits for it.
+        start = "start a writer of the feed: `galaxy-notify feed`"
+        return start if readers.is_gone_for(GONE_MS) else f"group {name} must read; {_ASK_POSTGRES}"
     if readers.is_gone_for(GONE_MS):
         drop = f"`galaxy-notify stream drop-group {name}`"
         return f"start consumers of group {name}, or drop it: {drop}"

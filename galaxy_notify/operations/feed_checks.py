@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 INSTALL: Final = "the feed needs more packages: pip install 'galaxy-notify[feed]'"
 _LATER: Final = "notifications come late into the feed; none is lost, and live delivery goes on"
+_GRANT: Final = "GRANT SELECT, INSERT, UPDATE, DELETE ON feed_item, feed_user, feed_epoch"
+# The alarm sends to this command.
+_WRITERS_ARE_LATE: Final = "see what is said of postgres here, and the logs of the writers"
 #: Fewer rows than this are removed by the next vacuum, whatever their share is.
 _MANY_DEAD: Final = 100_000
 _DEAD_SHARE: Final = 0.4
@@ -43,15 +46,17 @@ def feed_findings(status: DeploymentStatus, feed: FeedSettings) -> Iterator[Find
         return
     found = [alarm for alarm in alarms(status) if alarm.kind == "feed"]
     for alarm in found:
-        yield Finding("warning", "feed", alarm.what, _LATER, alarm.todo, AVAILABILITY)
+        todo = alarm.todo if state.unattended else _WRITERS_ARE_LATE
+        yield Finding("warning", "feed", alarm.what, _LATER, todo, AVAILABILITY)
     yield from _backlog(state, feed)
     if state.parked:
         what = f"{state.parked:,} events could not be stored in the feed and are parked"
         means = "they are missing in the feed of their users"
-        todo = "see `galaxy-notify stream groups` and the logs of the writers for the reason"
+        todo = "the reason is in the logs of the writers (event parked) and in the key parked of"
+        todo += " each shard: XREVRANGE it, and XDEL what was dealt with"
         yield Finding("warning", "feed", what, means, todo)
     if not found:
-        what = f"writers: {len(state.writers):,}, events that wait: {state.waiting:,}"
+        what = f"writers: {state.alive:,}, events that wait: {state.waiting:,}"
         yield Finding("ok", "feed", what)
 
 
@@ -155,6 +160,11 @@ def _problems(report: PostgresReport, now_ms: int) -> Iterator[Finding]:
         what, todo = "Postgres refuses writes", "name the primary in feed.url"
         what += ": it is a standby, or the database is read-only"
         yield Finding("error", "postgres", what, _LATER, todo, AVAILABILITY)
+    if report.denied:
+        what = f"the user {report.user} lacks {', '.join(report.denied)}"
+        yield Finding(
+            "error", "postgres", what, _LATER, f"`{_GRANT} TO {report.user}`", AVAILABILITY
+        )
     if report.unenforced and not report.missing:
         what = (
             f"the user {report.user} has no {' and no '.join(report.unenforced)} in this database"

@@ -42,8 +42,9 @@ class FeedState:
 
     *lag* counts events of the gateway streams that are not in the feed yet, at least; *backlog*
     those that were moved out of the streams, *fullest* of them in one shard; *parked* those that
-    Postgres refused. The oldest event that waits is *oldest_ms* old. On *unattended* shards no
-    writer has reported lately.
+    Postgres refused. The oldest event that waits is *oldest_ms* old. Of the *writers*, which are
+    all that did not end in order, *alive* have reported lately; on *unattended* shards none has.
+    The settings of who looks have a feed if it *is_expected*.
     """
 
     lag: int
@@ -52,6 +53,8 @@ class FeedState:
     fullest: int = 0
     oldest_ms: int = 0
     unattended: int = 0
+    alive: int = 0
+    is_expected: bool = False
     writers: Sequence[FeedWriter] = ()
 
     @property
@@ -90,6 +93,7 @@ def read_feed(
         for name, at_ms in shard.writers:
             latest[name] = max(at_ms, latest.get(name, 0))
     delays = read_delays(deployment, streams, now_ms, FEED_GROUP).values()
+    silent_ms = now_ms - WRITER_SILENT_MS
     backlog_ms = (now_ms - shard.oldest_ms for shard in shards if shard.oldest_ms)
     return FeedState(
         lag=sum(map(_lag, streams)),
@@ -97,7 +101,9 @@ def read_feed(
         parked=sum(_parked(deployment, shard.keys) for shard in shards),
         fullest=max(shard.backlog for shard in shards),
         oldest_ms=max([0, *delays, *backlog_ms]),
-        unattended=sum(shard.latest_ms <= now_ms - WRITER_SILENT_MS for shard in shards),
+        unattended=sum(shard.latest_ms <= silent_ms for shard in shards),
+        alive=sum(at_ms > silent_ms for at_ms in latest.values()),
+        is_expected=is_expected,
         writers=[FeedWriter(name, at_ms) for name, at_ms in sorted(latest.items())],
     )
 

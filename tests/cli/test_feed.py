@@ -75,6 +75,15 @@ def test_ls__is_a_table_for_people(command: CommandLine, feed: Feed) -> None:
     assert " unseen " in row
 
 
+def test_ls__shows_the_body_of_an_item_without_a_title(command: CommandLine, feed: Feed) -> None:
+    """As the user sees it; what has neither has a dash."""
+    feed.publish("u1", **PLAIN, body="Your move,\ncaptain")
+    feed.publish("u1", **PLAIN)
+    _, plain, row = command.run("feed", "ls", "u1").stdout.splitlines()
+    assert row.endswith("Your move, captain")
+    assert plain.endswith("–")
+
+
 def test_ls__reads_many_pages(command: CommandLine, feed: Feed) -> None:
     """More than a page of Postgres is put together, without a hole."""
     feed.publish_many({"user": "u1", **PLAIN, "title": str(n)} for n in range(450))

@@ -141,14 +141,17 @@ def test_health__names_a_feed_that_no_writer_writes(
     for who in (command, expected):
         (warning,) = _warnings(who)
         assert warning.startswith("no writer of the feed is alive, 2 events wait, the oldest for 2")
-        assert "`galaxy-notify stream drop-group feed`" in warning
+        # Whose settings have a feed is never advised to delete what waits for it.
+        assert ("`galaxy-notify stream drop-group feed`" in warning) is (who is command)
     _report(deployment, "w-1", ago_ms=20_000)
     (warning,) = _warnings(command)
     assert "drop-group" not in warning
     _report(deployment, "w-2")
     assert _warnings(command) == []
     (found,) = _findings(command)
-    assert (found["level"], found["what"]) == ("ok", "writers: 2, events that wait: 2")
+    # The one that was killed is not counted.
+    assert (found["level"], found["what"]) == ("ok", "writers: 1, events that wait: 2")
+    assert len(command.told("status")["feed"]["writers"]) == 2
 
 
 def test_health__names_a_feed_that_is_a_minute_behind(

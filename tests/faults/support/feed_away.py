@@ -89,14 +89,16 @@ async def feed_away(
                 away, watched = await _part(one, range(load.before, end), load.per_s)
                 await until(lambda: _watch(one).backlog > 0, "events wait in the backlog")
                 watched = watched.most(_watch(one))
-            await one.until_at_the_tops()
+            back = asyncio.get_running_loop().time()
             await until(lambda: _written(postgres) == end, "all are rows", load.patience_s)
+            written_s = asyncio.get_running_loop().time() - back
+            await one.until_at_the_tops()
             await until(lambda: _watch(one).backlog == 0, "nothing waits")
         one.figures.append(
             f"{load.away:,} events at {load.per_s:g}/s: p50 {there.p50 * 1000:.1f} ms, p99"
             f" {there.p99 * 1000:.1f} ms before, {away.p50 * 1000:.1f} and {away.p99 * 1000:.1f} ms"
             f" meanwhile; backlog of a shard {watched.backlog:,}, stream {watched.longest:,} at"
-            f" most, of {most:,}"
+            f" most, of {most:,}; all rows {written_s:.1f} s after it was back"
         )
         # It is one outage, and logged once for each reason.
         assert writer.lines("postgres unavailable")

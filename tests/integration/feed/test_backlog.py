@@ -114,19 +114,24 @@ def _accept(server: Server, number: int) -> None:
 
 
 def test_backlog__holds_the_stream_only_when_it_is_full(server: Server, database: Postgres) -> None:
-    """Publishing goes on until the backlog is full, is held then, and goes on again."""
+    """Publishing goes on until the backlog is full, is held then, and goes on again.
+
+    All channels are of the feed: events of others are done at once, also while Postgres is away.
+    """
     settings = {"worker__channels": CHANNELS, "gateway__max_len": 500}
     with (
         server.client() as client,
         daemon_on(server, **settings) as daemon,
-        feed_on(server, database, feed__backlog_max=2000) as feed,
+        feed_on(server, database, feed__backlog_max=2000, feed__channels=CHANNELS) as feed,
     ):
         feed.wait_for("feed writing")
         database.stop()
-        for step in range(1, 4):
-            _accept(server, 300)
-            wait_until(partial(_are_published, client, 600 * step), "all are published")
-            wait_until(partial(_have_moved, client, 600 * step - 250), "they move aside")
+        for step in range(1, 7):
+            _accept(server, 150)
+            wait_until(partial(_are_published, client, 300 * step), "all are published")
+            wait_until(partial(_have_moved, client, 300 * step - 250), "they move aside")
+            # By whole nodes, so not to the last entry.
+            wait_until(lambda: client.xlen(KEYS.stream) <= 650, "the stream is trimmed")
         assert not daemon.lines("claiming suspended")
         _accept(server, 900)
         feed.wait_for("feed backlog full")

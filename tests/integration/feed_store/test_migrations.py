@@ -51,6 +51,23 @@ def test_migrate__sets_the_time_outs_on_the_user(postgres: Postgres) -> None:
     assert found == [(["statement_timeout=1234", "idle_in_transaction_session_timeout=1234"],)]
 
 
+def test_migrate__by_a_user_who_owns_no_table(postgres: Postgres) -> None:
+    """With nothing to do it needs no right to create tables, and sets the time-outs."""
+    asyncio.run(migrations.migrate(FeedSettings(url=postgres.url)))
+    guest = f"guest_{postgres.database}"
+    settings = FeedSettings(url=postgres.url.replace("://galaxy@", f"://{guest}@"))
+    with postgres.client() as client:
+        client.execute(f"CREATE ROLE {guest} LOGIN")
+        client.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        client.execute(f"GRANT SELECT ON feed_migration TO {guest}")
+        try:
+            assert asyncio.run(migrations.migrate(settings)) == []
+            assert len(client.execute(_LIMITS).fetchall()) == 2
+        finally:
+            client.execute(f"DROP OWNED BY {guest}")
+            client.execute(f"DROP ROLE {guest}")
+
+
 def test_migrate__by_two_processes(postgres: Postgres) -> None:
     """One waits for the other, and then finds nothing to do."""
 

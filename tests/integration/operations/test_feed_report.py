@@ -57,6 +57,25 @@ def test_report__of_a_migrated_database_has_its_limits(postgres: Postgres) -> No
     assert "the user galaxy has no statement_timeout" in _problems(_report(feed))[0]
 
 
+def test_report__names_the_rights_that_a_user_lacks(postgres: Postgres) -> None:
+    """One who does not own the tables; the advice is the statement that grants them."""
+    _migrated(postgres)
+    guest = f"guest_{postgres.database}"
+    feed = FeedSettings(url=postgres.url.replace("://galaxy@", f"://{guest}@"))
+    with postgres.client() as client:
+        client.execute(f"CREATE ROLE {guest} LOGIN")
+        client.execute(f"GRANT SELECT ON feed_migration, feed_item TO {guest}")
+        try:
+            found = next(judge_postgres(_report(feed), 0))
+            assert found.what.startswith(f"the user {guest} lacks SELECT on feed_epoch, UPDATE on ")
+            assert "DELETE on feed_item" in found.what
+            client.execute(found.todo.strip("`").encode())
+            assert _report(feed).denied == ()
+        finally:
+            client.execute(f"DROP OWNED BY {guest}")
+            client.execute(f"DROP ROLE {guest}")
+
+
 def test_report__counts_dead_rows(postgres: Postgres) -> None:
     """Rows that were replaced, until vacuum removes them."""
     feed = _migrated(postgres)

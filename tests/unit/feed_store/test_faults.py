@@ -81,6 +81,7 @@ def test_error_for__a_row(error: Exception) -> None:
             "feed.url (sslmode, sslrootcert): ",
         ),
         (errors.UndefinedColumn("no column"), "the schema of the feed is not this version's; "),
+        (errors.DuplicateTable("already exists"), "the schema has something else in it; "),
     ],
 )
 def test_error_for__names_the_setting(error: Exception, setting: str) -> None:
@@ -93,6 +94,13 @@ def test_error_for__is_one_line() -> None:
     found = str(error_for(psycopg.OperationalError("first\n\tsecond" + "x" * 5000), SERVER))
     assert "first second" in found
     assert len(found) < 500
+
+
+def test_error_for__repeats_no_question() -> None:
+    """What libpq asks is left out: a log has room for the reason and the server."""
+    asked = 'port 1 failed: Connection refused\n\tIs the server running on "h" and accepting?'
+    found = str(error_for(psycopg.OperationalError(asked), SERVER))
+    assert found.endswith(f"port 1 failed: Connection refused ({SERVER})")
 
 
 @pytest.mark.parametrize("error", [errors.DeadlockDetected, errors.SerializationFailure])

@@ -174,6 +174,25 @@ def test_alarms__name_a_group_to_drop_only_where_nobody_reads(readers: Readers, 
 
 
 @pytest.mark.parametrize(
+    ("readers", "more"),
+    [
+        (Readers(True), "start a writer of the feed: `galaxy-notify feed`"),
+        (
+            Readers(True, 90_000, "a"),
+            "group feed must read; Postgres is away or slow: `galaxy-notify doctor`, and see the"
+            " logs of the writers",
+        ),
+    ],
+)
+def test_alarms__never_advise_to_drop_the_feed(readers: Readers, more: str) -> None:
+    """All that waits for it would be lost with its group."""
+    group = GroupReport(lag=5, pending=0, oldest_pending_s=None, lost=None)
+    stream = replace(WELL.streams[0], length=2000, holding=True, groups={"feed": group})
+    (alarm,) = alarms(replace(WELL, streams=[replace(stream, readers={"feed": readers})]))
+    assert alarm.more == (more,)
+
+
+@pytest.mark.parametrize(
     ("state", "what"),
     [
         ("silent", "no progress for 20 s of gateway gw-1"),

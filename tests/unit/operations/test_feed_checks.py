@@ -17,7 +17,7 @@ from galaxy_notify.settings import Settings, settings_from
 NOW = 1_900_000_000_000
 ITEMS = Table("feed_item", 5_000_000, 100, 8 << 30, NOW - 60_000)
 USERS = Table("feed_user", 9, 0, 8192, None)
-GOOD = PostgresReport("u at h:5432/d", 180001, "u", False, True, "none", (), (), (ITEMS, USERS))
+GOOD = PostgresReport("u at h:5432/d", 180001, "u", False, True, "none", (), (), (), (ITEMS, USERS))
 FEED: dict[str, Any] = {"url": "postgresql://u@h/d"}
 
 
@@ -50,6 +50,7 @@ def test_judge__bloat_is_a_share_of_many(live: int, dead: int, is_named: bool) -
     [
         ({"missing": ("0001_feed",)}, "error", "lacks 0001_feed"),
         ({"is_read_only": True}, "error", "refuses writes"),
+        ({"denied": ("INSERT on feed_item",)}, "error", "the user u lacks INSERT on feed_item"),
         ({"unenforced": ("statement_timeout",)}, "warning", "has no statement_timeout"),
         ({"vacuums_itself": False}, "warning", "autovacuum is off"),
         ({"pooling": "transaction"}, "ok", "pool_mode = transaction"),
