@@ -121,7 +121,7 @@ def _groups(items: Sequence[NewItem]) -> Iterator[Sequence[NewItem]]:
     group: list[NewItem] = []
     size = 0
     for item in items:
-        length = len(item.payload) + len(item.title) + len(item.body)
+        length = sum(map(len, item[:-1]))  # all but the time
         if group and (len(group) == _MOST_ITEMS or size + length > _MOST_BYTES):
             yield group
             group, size = [], 0

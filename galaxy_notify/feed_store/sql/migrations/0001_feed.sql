@@ -59,7 +59,8 @@ CREATE TABLE feed_item (
     ),
     -- Twice the default of limits.max_payload_bytes; a page of a list has 200 items.
     CONSTRAINT feed_item_size CHECK (
-        octet_length(title) + octet_length(body) + octet_length(payload) <= 524288
+        octet_length(type) + octet_length(producer) + octet_length(severity)
+        + octet_length(title) + octet_length(body) + octet_length(payload) <= 524288
     )
 );
 
