@@ -74,8 +74,8 @@ class _Scene:
     def __init__(self) -> None:
         self.store, self.marks, self.clock = _Store(), _Marks(), _Clock()
         self.results: Counter[str] = Counter()
-        telemetry = Telemetry.off()
-        setattr(telemetry, "feed_events", self.results.update)
+        telemetry: Any = Telemetry.off()
+        telemetry.feed_events = self.results.update
         self._rows = EventRows(
             cast("FeedStore", self.store),
             cast("Marks", self.marks),
