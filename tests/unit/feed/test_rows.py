@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -68,20 +67,28 @@ class _Clock:
         return self.now
 
 
+class _Telemetry:
+    def __init__(self) -> None:
+        self.results: dict[str, int] = {}
+
+    def feed_events(self, counts: Mapping[str, int]) -> None:
+        self.results |= counts
+
+    def feed_inserted(self, seconds: float) -> None: ...
+
+
 class _Scene:
     """Rows on a store of a test; the clock of locked users is the test's."""
 
     def __init__(self) -> None:
         self.store, self.marks, self.clock = _Store(), _Marks(), _Clock()
-        self.results: Counter[str] = Counter()
-        telemetry: Any = Telemetry.off()
-        telemetry.feed_events = self.results.update
+        self.telemetry = _Telemetry()
         self._rows = EventRows(
             cast("FeedStore", self.store),
             cast("Marks", self.marks),
             frozenset({"in_app"}),
             PostgresOutage(StopFlag(), self.store.ready),
-            telemetry,
+            cast("Telemetry", self.telemetry),
             LockedUsers(self.clock),
         )
 
@@ -203,4 +210,4 @@ def test_rows__of_a_locked_user_that_are_refused() -> None:
     events = [_event(1, "u2"), _event(2, "u2"), _event(3)]
     failed = scene.write(*events)
     assert [type(failed.get(one.event_id)) for one in events] == [Corrupt, LeftForLater, type(None)]
-    assert scene.results == {"written": 1, "repeated": 0, "refused": 1, "left": 1}
+    assert scene.telemetry.results == {"written": 1, "repeated": 0, "refused": 1, "left": 1}
