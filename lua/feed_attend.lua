@@ -46,13 +46,14 @@ local function position()
   end
 end
 
+local backlog = call('XLEN', KEYS[2])
 if writer ~= '' then
   call('ZREMRANGEBYSCORE', KEYS[3], '-inf', digits(now - tonumber(ARGV[4])))
   call('ZADD', KEYS[3], digits(now), writer)
 end
 -- What was reported in the future, before the clock was set back, says nothing.
 local latest = call('ZREVRANGEBYSCORE', KEYS[3], digits(now), '-inf', 'WITHSCORES', 'LIMIT', 0, 1)[2] or ''
-local report = {now, call('XLEN', KEYS[2]), latest}
+local report = {now, backlog, latest}
 local at, from = position()
 if not at then
   for _, value in ipairs({'', 0, 0, '', 0}) do report[#report + 1] = value end
