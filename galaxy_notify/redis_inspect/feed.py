@@ -84,7 +84,7 @@ def read_feed(
     shards = [_Shard(keys) for keys in deployment.all_keys]
     replies = iter(try_all(deployment, (word for shard in shards for word in shard.reads())))
     for shard in shards:
-        shard.take([next(replies) for _ in shard.reads()])
+        shard.take([next(replies) for _ in shard.reads()], now_ms)
     has_group = any(FEED_GROUP in stream.groups for stream in streams)
     if not (is_expected or has_group or any(shard.backlog for shard in shards)):
         return None
@@ -148,13 +148,15 @@ class _Shard:
             ["ZRANGE", self.keys.feed_writers, 0, _MOST_WRITERS - 1, "REV", "WITHSCORES"],
         ]
 
-    def take(self, replies: Sequence[Any]) -> None:
+    def take(self, replies: Sequence[Any], now_ms: int) -> None:
         """Take the replies to the commands."""
         self.backlog = unwrap_or(replies[0], 0)
         for _, fields in unwrap_or(replies[1], []):
             moved = text(pairs(fields).get(b"stream_id", b"0-0"))
             self.oldest_ms = order_of(moved)[0]
-        self.writers = [(text(name), moment(score)) for name, score in unwrap_or(replies[2], [])]
+        reports = [(text(name), moment(score)) for name, score in unwrap_or(replies[2], [])]
+        # Before the clock was set back a writer reported in the future; that says nothing.
+        self.writers = [one for one in reports if one[1] < now_ms + WRITER_SILENT_MS]
 
 
 def _parked(deployment: Deployment, keys: Keys) -> int:

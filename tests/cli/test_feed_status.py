@@ -144,6 +144,8 @@ def test_health__names_a_feed_that_no_writer_writes(
         # Whose settings have a feed is never advised to delete what waits for it.
         assert ("`galaxy-notify stream drop-group feed`" in warning) is (who is command)
     _report(deployment, "w-1", ago_ms=20_000)
+    # This one died before the clock was set back.
+    deployment.client.zadd(KEYS.feed_writers, {"w-0": 1e14})
     (warning,) = _warnings(command)
     assert "drop-group" not in warning
     _report(deployment, "w-2")
