@@ -19,6 +19,7 @@ from hypothesis.internal.constants_ast import Constants
 from galaxy_notify.embedded.binaries import ServerBinary, version_key
 from galaxy_notify.embedded.postgres_binaries import find_postgres
 from galaxy_notify.feed_store.migrations import migrate
+from galaxy_notify.redis_client import connection
 from galaxy_notify.settings import FeedSettings
 from tests.support.postgres import Postgres, PostgresServer, quick_server
 from tests.support.roads import ROADS, Road
@@ -57,6 +58,8 @@ def pytest_configure() -> None:
     for variable in ("COLUMNS", "LINES"):
         os.environ.pop(variable, None)
     seed_of_run()
+    # A busy machine may stand still for longer than a connection may take, in any test.
+    pytest.MonkeyPatch().setattr(connection, "CONNECT_TIMEOUT_S", 20.0)
     Server.root = folder_in_memory()
     _hear_interrupts()
 
