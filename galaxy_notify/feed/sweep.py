@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from time import monotonic
-from typing import Final
+from typing import Final, NamedTuple
 
 from galaxy_notify.feed.marks import Marks
 from galaxy_notify.feed.outage import PostgresOutage
@@ -33,6 +33,13 @@ _SETTLING_MS: Final = 1000
 _CHANGED, _ALL = 5000, 500
 #: Between two pages: Postgres and Redis have other work.
 _PAUSE_S: Final = 0.02
+
+
+class _Renewing(NamedTuple):
+    """Where the look at all marks goes on, and in which epoch it began."""
+
+    begin: str
+    epoch: int
 
 
 class CountsSweep:
@@ -59,8 +66,8 @@ class CountsSweep:
         self._stop = stop
         # What a transaction has changed is seen only once it is committed.
         self._overlap_ms = 2 * statement_timeout_ms
-        #: Where the look at all marks goes on; None while it is not under way.
-        self._renewing: str | None = None
+        #: How far the look at all marks has come; None while it is not under way.
+        self._renewing: _Renewing | None = None
         #: Behind which user the look at all users goes on.
         self._comparing: str | None = None
         self._log = get_logger("feed")
@@ -120,6 +127,9 @@ class CountsSweep:
         is_known = 0 < old.changes_ms <= now_ms
         since_ms = old.changes_ms if is_known else now_ms
         swept = Swept(now_ms, old.all_ms if is_known else 0, old.epoch)
+        if not is_known:
+            # With the progress went marks, also of users who were looked at already.
+            self._renewing = self._comparing = None
         await self._plan(swept)
         after, is_last = "", False
         while not is_last:
@@ -129,14 +139,15 @@ class CountsSweep:
             if not is_last:
                 after = page[-1].user
                 await self._pause()
-        await self._sweeps.write(swept)
+        await self._write(old, swept)
         return swept
 
     async def _plan(self, swept: Swept) -> None:
         """Begin what is due, unless it is under way."""
         epoch = await self._postgres.answered(self._store.epoch)
-        if self._renewing is None and epoch != swept.epoch:
-            self._renewing = FIRST_PAGE
+        # The first pages of one that is under way may be of the epoch before.
+        if epoch != swept.epoch and (self._renewing is None or self._renewing.epoch != epoch):
+            self._renewing = _Renewing(FIRST_PAGE, epoch)
         if self._comparing is None and not 0 <= swept.changes_ms - swept.all_ms < _ALL_MS:
             self._comparing = ""
 
@@ -148,16 +159,26 @@ class CountsSweep:
         elif self._comparing is not None:
             done = await self._compare(self._comparing, swept)
         if done != swept:
-            await self._sweeps.write(done)
+            await self._write(swept, done)
         return done
 
-    async def _renew(self, begin: str, swept: Swept) -> Swept:
+    async def _write(self, before: Swept, after: Swept) -> None:
+        """Store how far the sweep has come, unless Redis has lost how far that was *before*.
+
+        Then it has lost marks too, and the next turn begins with all of them.
+        """
+        if await self._sweeps.read() == before:
+            await self._sweeps.write(after)
+
+    async def _renew(self, at: _Renewing, swept: Swept) -> Swept:
         """Renew a page of the marks that are of another epoch."""
-        epoch = await self._postgres.answered(self._store.epoch)
-        found = await self._postgres.answered(lambda: renew_page(self._store, self._marks, begin))
+        found = await self._postgres.answered(
+            lambda: renew_page(self._store, self._marks, at.begin)
+        )
         self._late += found.users
-        self._renewing = found.following or None
-        return swept if self._renewing else swept._replace(epoch=epoch)
+        self._renewing = at._replace(begin=found.following) if found.following else None
+        # Where another epoch has begun since, the next turn begins again.
+        return swept if self._renewing else swept._replace(epoch=at.epoch)
 
     async def _compare(self, after: str, swept: Swept) -> Swept:
         """Publish the counts of the next of all users.
