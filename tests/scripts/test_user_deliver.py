@@ -128,9 +128,9 @@ def test_deliver__keeps_the_newest(shard: Shard) -> None:
 
 def test_deliver__names_the_instances_that_are_present(shard: Shard) -> None:
     """Instances whose presence lapsed are not named."""
+    _attend(shard, "gw-2", "u1", ttl_ms=5000)
     _attend(shard, "gw-1", "u1")
-    _attend(shard, "gw-2", "u1", ttl_ms=10)
-    shard.now += 11
+    shard.now += 15_000
     (found,) = _deliver(shard, _event(1))
     assert list(found.instances) == ["gw-1"]
 

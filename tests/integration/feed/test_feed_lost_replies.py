@@ -32,7 +32,7 @@ def proxy(feed_database: Postgres) -> Iterator[Proxy]:
 def feed(proxy: Proxy, server: Server, feed_database: Postgres) -> Iterator[Feed]:
     """Give a feed whose connections go through the proxy."""
     url = f"postgresql://{USER}@127.0.0.1:{proxy.port}/{feed_database.database}"
-    with Feed.from_url(url, redis=server.url, statement_timeout_ms=200) as opened:
+    with Feed.from_url(url, redis=server.url, statement_timeout_ms=3000) as opened:
         yield opened
 
 
