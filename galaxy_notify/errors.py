@@ -3,13 +3,16 @@
 GalaxyNotifyError
 ├── Invalid                    invalid input; names the field
 │   ├── InvalidIntent          an invalid intent
+│   ├── InvalidPublication     an invalid publication in the feed of a user
 │   ├── InvalidPreference      invalid preferences of a user
 │   ├── InvalidPush            an invalid message to users
-│   └── InvalidQuery           an invalid user, filter, limit or cursor
+│   ├── InvalidQuery           an invalid user, filter, limit or cursor
+│   └── FeedRefused            Postgres refuses an item of the feed: too long, or not storable text
 ├── ConfigurationError         a setting is invalid or does not match the deployment (exit 78)
-│   └── Misconfigured          Redis refuses calls until a setting or a permission is changed
+│   └── Misconfigured          a server refuses calls until a setting or a permission is changed
 ├── Unavailable                Redis is unavailable: the outcome of the call is unknown
-│   └── ServerRefused          Redis refused the call for now: nothing was written
+│   ├── ServerRefused          Redis refused the call for now: nothing was written
+│   └── FeedUnavailable        Postgres is unavailable: the outcome of the call is unknown
 ├── AlreadyClosed              the object was closed before the call
 ├── OtherEventLoop             the object runs in another event loop
 ├── StreamClosed               a user's stream has ended; carries the reason
@@ -73,6 +76,10 @@ class InvalidIntent(Invalid):
     """An intent was refused."""
 
 
+class InvalidPublication(Invalid):
+    """A notification for the feed of a user was refused."""
+
+
 class InvalidPreference(Invalid):
     """A user's preferences were refused."""
 
@@ -85,12 +92,19 @@ class InvalidQuery(Invalid):
     """The user, a filter, the limit or the cursor of a query is invalid."""
 
 
+class FeedRefused(Invalid):
+    """Postgres refuses an item for what it holds; of the items of that call none was written.
+
+    It is too long, or its text holds a NUL or half of a surrogate pair. Repeating does not help.
+    """
+
+
 class ConfigurationError(GalaxyNotifyError):
     """A setting is invalid or does not match the deployment."""
 
 
 class CallFailed(GalaxyNotifyError):
-    """A call to Redis failed; ``code`` is that of Redis, or ``timeout`` or ``connection``.
+    """A call to a server failed; ``code`` is that of Redis, or ``timeout`` or ``connection``.
 
     After an accept, ``notification_id`` is the id to repeat it with. After an accept of many,
     ``receipts`` has one entry per intent, None if it was not accepted or its outcome is unknown;
@@ -127,8 +141,16 @@ class ServerRefused(Unavailable):
     """
 
 
+class FeedUnavailable(Unavailable):
+    """Postgres did not answer, or refuses for now: whether the call took effect is unknown.
+
+    Repeat it: a change of the feed that is repeated takes effect only once. ``code`` is
+    ``connection``, ``timeout``, ``busy``, ``locked``, ``read_only``, or the SQLSTATE of Postgres.
+    """
+
+
 class Misconfigured(CallFailed, ConfigurationError):
-    """Redis refuses calls until a setting, a password or a permission is changed.
+    """A server refuses calls until a setting, a password or a permission is changed.
 
     The text names the user, the server and any missing permission. Repeating the call does not
     help.

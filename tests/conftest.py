@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shlex
 import signal
@@ -11,8 +12,16 @@ from contextlib import ExitStack
 
 import hypothesis
 import pytest
+from hypothesis import HealthCheck
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 
 from galaxy_notify.embedded.binaries import ServerBinary, version_key
+from galaxy_notify.embedded.postgres_binaries import find_postgres
+from galaxy_notify.feed_store.migrations import migrate
+from galaxy_notify.redis_client import connection
+from galaxy_notify.settings import FeedSettings
+from tests.support.postgres import Postgres, PostgresServer, quick_server
 from tests.support.roads import ROADS, Road
 from tests.support.seed import VARIABLE, seed_of_run
 from tests.support.servers import (
@@ -26,14 +35,21 @@ from tests.support.suite import FEW_EXAMPLES, MANY_EXAMPLES, WANTED, examples, r
 from tests.support.suite import VARIABLE as SUITE
 from tests.support.telemetry import logging_restored
 
-# The machine may be busy: a slow example is no failure. `make test` tries the same ones each time.
+# The machine may be busy: a slow example is no failure. `make test` tries the same ones each time;
+# where others are drawn each time it is no failure either that few of them are of use.
+_BY_LUCK = [HealthCheck.data_too_large, HealthCheck.filter_too_much]
 hypothesis.settings.register_profile(
     "shared",
     deadline=None,
     derandomize=not runs_all(),
     max_examples=examples(FEW_EXAMPLES, MANY_EXAMPLES),
+    suppress_health_check=[HealthCheck.too_slow, *(_BY_LUCK if runs_all() else [])],
 )
 hypothesis.settings.load_profile("shared")
+if not runs_all():
+    # Values are drawn from all modules that happen to be loaded, too: of a part of the tests, and
+    # of another worker, they would be others.
+    pytest.MonkeyPatch().setattr(providers, "_get_local_constants", Constants)
 
 
 def pytest_configure() -> None:
@@ -42,6 +58,8 @@ def pytest_configure() -> None:
     for variable in ("COLUMNS", "LINES"):
         os.environ.pop(variable, None)
     seed_of_run()
+    # A busy machine may stand still for longer than a connection may take, in any test.
+    pytest.MonkeyPatch().setattr(connection, "CONNECT_TIMEOUT_S", 20.0)
     Server.root = folder_in_memory()
     _hear_interrupts()
 
@@ -92,6 +110,46 @@ def any_server(request: pytest.FixtureRequest, server_named: Callable[[str], Ser
     return found
 
 
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """Start a Postgres when it is first asked for, once per session (and per xdist worker)."""
+    with quick_server() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer) -> Iterator[Postgres]:
+    """Give an empty database."""
+    postgres_server.ensure_running()
+    name = postgres_server.create_database()
+    try:
+        yield Postgres(postgres_server, name)
+    finally:
+        postgres_server.ensure_running()
+        postgres_server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def _migrated(postgres_server: PostgresServer) -> str:
+    """Name a database with the schema of the feed, to copy."""
+    postgres_server.ensure_running()
+    name = postgres_server.create_database()
+    asyncio.run(migrate(FeedSettings(url=postgres_server.url(name))))
+    return name
+
+
+@pytest.fixture
+def feed_database(postgres_server: PostgresServer, _migrated: str) -> Iterator[Postgres]:
+    """Give a database with the schema of the feed, and nothing in it."""
+    postgres_server.ensure_running()
+    name = postgres_server.create_database(_migrated)
+    try:
+        yield Postgres(postgres_server, name)
+    finally:
+        postgres_server.ensure_running()
+        postgres_server.drop_database(name)
+
+
 @pytest.fixture(params=ROADS)
 def road(request: pytest.FixtureRequest) -> Road:
     """Give the road on which routes are published; see tests/support/roads.py."""
@@ -106,6 +164,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.line(f"{VARIABLE}={seed_of_run()} repeats what the fault tests drew")
     for name, binary in found.items():
         terminalreporter.line(f"{name}: {binary}")
+    for postgres in find_postgres(os.environ["PATH"])[:1]:
+        terminalreporter.line(f"postgres: {postgres}")
     missing = _missing(found, terminalreporter.stats.get("skipped", []))
     failed = terminalreporter.stats.get("failed", []) + terminalreporter.stats.get("error", [])
     if failed:

@@ -9,17 +9,19 @@ import weakref
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from galaxy_notify import __version__
+from galaxy_notify.background.accept_target import AcceptTarget
 from galaxy_notify.background.bounded_queue import BoundedQueue
 from galaxy_notify.background.options import BackgroundOptions
 from galaxy_notify.background.overflow_thread import OverflowThread
-from galaxy_notify.background.packed_intent import id_of, pack
-from galaxy_notify.background.sender_thread import BackgroundMetrics, Sender, SenderThread
+from galaxy_notify.background.packed_intent import id_of, kind_in
+from galaxy_notify.background.sender_thread import BackgroundMetrics, SenderThread
 from galaxy_notify.background.spill import Spill
 from galaxy_notify.background.stats import Closed, Stats
-from galaxy_notify.errors import AlreadyClosed
+from galaxy_notify.background.target import HasTarget, Target
+from galaxy_notify.errors import AlreadyClosed, ConfigurationError
 from galaxy_notify.intake.plan import IntentLike
-from galaxy_notify.model.intent import Intent
 from galaxy_notify.model.not_copied import NotCopied
+from galaxy_notify.model.publication import PublicationLike
 from galaxy_notify.redis_client.access import settings_at
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.export import start_telemetry
@@ -46,21 +48,24 @@ class BackgroundNotifier(NotCopied):
 
     def __init__(
         self,
-        settings: Settings,
+        settings: Settings | None = None,
         *,
         adopt: bool = False,
         options: BackgroundOptions | None = None,
         telemetry: Telemetry | None = None,
+        target: HasTarget | None = None,
     ) -> None:
-        """Start to send, first the intents in the spill of an earlier process.
+        """Start to send, first what is in the spill of an earlier process.
 
-        *adopt* uses the shared settings of the deployment; without *telemetry* the ``OTEL_*``
-        variables decide. Raises `ConfigurationError` if the spill is unusable; Redis may be away.
+        Intents are accepted by *settings*; *adopt* uses the shared settings of the deployment. With
+        a *target* in place of settings, a `galaxy_notify.feed.Feed`, publications are published in
+        it. Without *telemetry* the ``OTEL_*`` variables decide. Raises `ConfigurationError` if the
+        spill is unusable or holds items for another target; servers may be away.
         """
         options = options or BackgroundOptions()
         self._log = get_logger("background")
-        sender = Sender(settings, adopt=adopt)
-        self._spill = _spill(options)
+        self._target = _target(settings, adopt, target)
+        self._spill = _spill(options, self._target)
         found = self._spill.found if self._spill else 0
         if self._spill and (found or self._spill.damaged):
             self._log.warning(
@@ -76,7 +81,7 @@ class BackgroundNotifier(NotCopied):
         self._metrics = BackgroundMetrics(
             telemetry or self._telemetry or Telemetry.off(), self._queue
         )
-        self._sender = SenderThread(self._queue, sender, self._spill, options, self._metrics)
+        self._sender = SenderThread(self._queue, self._target, self._spill, options, self._metrics)
         self._overflow = (
             OverflowThread(self._queue, self._spill, options.batch) if self._spill else None
         )
@@ -111,17 +116,17 @@ class BackgroundNotifier(NotCopied):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def enqueue(self, intent: IntentLike) -> str | None:
+    def enqueue(self, intent: IntentLike | PublicationLike) -> str | None:
         """Queue an intent as it is now; return its id, or None if it was dropped and counted.
 
-        Raises `InvalidIntent` for an invalid intent and `AlreadyClosed` after `close`, but never an
-        error of Redis.
+        In front of a feed it is a publication. Raises `InvalidIntent` or `InvalidPublication` for
+        an invalid one and `AlreadyClosed` after `close`, but never an error of a server.
         """
         if self._forked:
             raise self._after_fork()
         if self._is_closed:
             raise AlreadyClosed.named(type(self).__name__)
-        packed = pack(Intent.parse(intent))
+        packed = self._target.pack(intent)
         return id_of(packed) if self._queue.put(packed) else None
 
     def stats(self) -> Stats:
@@ -215,7 +220,20 @@ def _forget_all_after_fork() -> None:
 os.register_at_fork(after_in_child=_forget_all_after_fork)
 
 
-def _spill(options: BackgroundOptions) -> Spill | None:
+def _target(settings: Settings | None, adopt: bool, target: HasTarget | None) -> Target:
+    if (settings is None) == (target is None):
+        raise TypeError("a background notifier needs either settings or a target")
+    if target is not None:
+        return target.queue_target
+    assert settings is not None
+    return AcceptTarget(settings, adopt=adopt)
+
+
+def _spill(options: BackgroundOptions, target: Target) -> Spill | None:
     if options.spill_path is None:
         return None
-    return Spill(options.spill_path, options.spill_max_bytes, options.batch)
+    spill = Spill(options.spill_path, options.spill_max_bytes, options.batch)
+    if spill.first is not None and kind_in(spill.first) not in (None, target.kind):
+        spill.close()
+        raise ConfigurationError(f"spill_path: {spill.path}: holds items for another target")
+    return spill

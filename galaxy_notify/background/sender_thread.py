@@ -1,88 +1,29 @@
-"""The thread that sends the queue of a background notifier to Redis, batch after batch.
-
-A batch is sent in one round trip, and planned in small steps beside busy threads.
-"""
+"""The thread that sends the queue of a background notifier to its target, batch after batch."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from galaxy_notify.background.bounded_queue import BoundedQueue
 from galaxy_notify.background.options import BackgroundOptions
-from galaxy_notify.background.packed_intent import id_of, unpack
 from galaxy_notify.background.spill import Spill
-from galaxy_notify.errors import ConfigurationError, InvalidIntent
-from galaxy_notify.intake.accept import accept_flow
-from galaxy_notify.intake.plan import Plan, plan
-from galaxy_notify.intake.receipts import Receipt, refused
+from galaxy_notify.background.target import Target
+from galaxy_notify.errors import ConfigurationError, Invalid
+from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.intake.unknown import Unknown
-from galaxy_notify.model.intent import Intent
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.redis_client.retries import OutageLog, Retry, RetryPolicy, Stagger
-from galaxy_notify.redis_state.client import SyncClient
-from galaxy_notify.redis_state.shared_settings import SharedSettings
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger
-from galaxy_notify.telemetry.outage import EdgeLog
-
-if TYPE_CHECKING:
-    from galaxy_notify.settings import Settings
-
-# A computing thread keeps the interpreter for 5 ms, and callers of `enqueue` would wait for that
-# time. After each of these steps, in seconds, they can run.
-_STEP_S: Final = 0.000_25
-_PAUSE_S: Final = 0.000_001
-
-
-class Sender:
-    """Accepts packed intents over its own connection, without retries."""
-
-    def __init__(self, settings: Settings, *, adopt: bool) -> None:
-        #: What refreshes the primary before the next attempt, and is closed at the end.
-        self.client = SyncClient(settings, adopt=adopt, pauses_s=())
-
-    def send(self, packed_intents: Iterable[bytes]) -> list[Receipt | Unknown]:
-        """Return the receipt of each intent, in order; raise `RedisFault` if none was sent.
-
-        Raises `ConfigurationError` if the deployment does not match the settings.
-        """
-        client = self.client
-        key_space, known = client.key_space(), client.preferences_exist
-        plans = _plans(packed_intents, key_space.shared)
-        done = client.run_flow(accept_flow(key_space, plans, preferences_exist=known))
-        client.preferences_exist |= done.preferences_exist
-        return done.receipts
-
-
-def _plans(packed_intents: Iterable[bytes], shared: SharedSettings) -> Iterator[Plan | Receipt]:
-    """Plan packed intents one by one, and let other threads run in between."""
-    began = time.perf_counter()
-    for packed in packed_intents:
-        yield _plan(packed, shared)
-        if time.perf_counter() - began > _STEP_S:
-            time.sleep(_PAUSE_S)
-            began = time.perf_counter()
-
-
-def _plan(packed: bytes, shared: SharedSettings) -> Plan | Receipt:
-    """Return the plan of a packed intent, as of the time of its submission."""
-    try:
-        notification_id, at_ms, traceparent, fields = unpack(packed)
-        planned = plan(Intent.parse(fields), shared, at_ms, traceparent, notification_id)
-    except InvalidIntent as error:
-        return refused(error, id_of(packed))
-    # An earlier process or attempt may have sent it already.
-    return planned._replace(is_resent=True)
-
 
 _BATCH_BYTES: Final = 1 << 20
 _WAIT_S: Final = 1.0
 _REPORT_S: Final = 1.0
-# Redis gets at most two connections a second, and many producers do not reconnect together.
+# A server gets at most two connections a second, and many producers do not reconnect together.
 _RETRIES: Final = RetryPolicy(shortest_ms=800, first_pause_s=0.5, least_pause_s=0.5)
 
 
@@ -117,17 +58,17 @@ class SenderThread(threading.Thread):
     def __init__(
         self,
         queue: BoundedQueue,
-        sender: Sender,
+        target: Target,
         spill: Spill | None,
         options: BackgroundOptions,
         metrics: BackgroundMetrics,
     ) -> None:
         super().__init__(name="gn-sender", daemon=True)
-        self._queue, self._sender, self._spill = queue, sender, spill
+        self._queue, self._target, self._spill = queue, target, spill
         self._metrics = metrics
         self._batch, self._on_refused = options.batch, options.on_refused
         self._log = get_logger("background")
-        self._retry = Retry(OutageLog(EdgeLog(self._log)), Stagger(), _RETRIES)
+        self._retry = Retry(OutageLog(target.outages()), Stagger(), _RETRIES)
         self._stopping = threading.Event()
         self._fetching = threading.Lock()
 
@@ -143,7 +84,7 @@ class SenderThread(threading.Thread):
                 self._run_once()
                 self._metrics.report()
         finally:
-            self._sender.client.close()
+            self._target.close()
 
     def _run_once(self) -> None:
         """Send one batch, or wait a moment for one."""
@@ -162,7 +103,7 @@ class SenderThread(threading.Thread):
         self._stopping.wait(self._retry.left_s())
 
     def _failed(self, code: str, reason: str) -> bool:
-        self._sender.client.refresh_primary()
+        self._target.recover()
         return self._retry.failed(Fault(code, Remedy.RETRY, reason))
 
     def _fetch(self) -> None:
@@ -183,7 +124,7 @@ class SenderThread(threading.Thread):
             self._log.error("spilled intents lost", count=spilled, path=self._spill.path)
 
     def _send(self, in_flight: list[bytes]) -> None:
-        results = list(zip(in_flight, self._sender.send(in_flight), strict=True))
+        results = list(zip(in_flight, self._target.send(in_flight), strict=True))
         unknown = [(packed, one.reason) for packed, one in results if isinstance(one, Unknown)]
         left = [packed for packed, _ in unknown]
         known = [(packed, receipt) for packed, receipt in results if isinstance(receipt, Receipt)]
@@ -217,8 +158,8 @@ class SenderThread(threading.Thread):
         if self._on_refused is None:
             return
         try:
-            fields = unpack(packed).fields
-        except InvalidIntent:
+            fields = self._target.fields(packed)
+        except Invalid:
             fields = {}
         try:
             self._on_refused(fields, receipt)

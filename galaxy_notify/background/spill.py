@@ -28,6 +28,8 @@ class Spill(SpillDatabase):
         self._read = self._settled = self._written = 0
         #: How many intents it held at the start, and how many damaged rows.
         self.found = self.damaged = 0
+        #: The oldest of them, None without any.
+        self.first: bytes | None = None
         try:
             super().__init__(path, most_bytes)
             self.run(self._survey)
@@ -61,12 +63,14 @@ class Spill(SpillDatabase):
 
     def _survey(self, db: sqlite3.Connection) -> None:
         self.found = self.damaged = self._written = 0
+        self.first = None
         before = START
         for row in select(db, START):
             if row.number <= before:
                 raise Disordered("the rows are out of order")
             before = row.number
             if intents := row.intents:
+                self.first = self.first or intents[0]
                 self.found += len(intents)
                 self._written = row.number
             else:

@@ -52,10 +52,10 @@ def show(app: Application, as_json: bool) -> None:
 def check(app: Application, as_json: bool) -> int:
     """Check the settings and list all errors; exit code 78 if there are any.
 
-    Also runs the checks that run, serve and gateway make before they connect to Redis: imports the
-    encoder, reads the keys and looks for the embedded server.
+    Also runs the checks that run, serve, gateway and feed make before they connect to Redis:
+    imports the encoder, reads the keys and looks for the embedded server.
     """
-    from galaxy_notify.cli import gateway, serve
+    from galaxy_notify.cli import feed, gateway, serve
     from galaxy_notify.operations.starting import start_problems
 
     try:
@@ -64,6 +64,7 @@ def check(app: Application, as_json: bool) -> int:
             *start_problems(app.settings, os.environ),
             *serve.problems(app.settings),
             *gateway.problems(app.settings),
+            *feed.problems(app.settings),
         ]
     except ConfigurationError as error:
         problems = str(error).splitlines()

@@ -26,8 +26,9 @@ def command(app: Application, as_json: bool) -> int:
     """Find risks to the guarantees and suggest fixes.
 
     Checks the connection, the server, its memory and persistence, the user's permissions, the
-    settings and the backlog. Changes nothing. Checks that this user may not run are reported as
-    unknown. Exit code 1 on an error finding, 0 with warnings or unknown findings.
+    settings, the backlog, and the Postgres of the feed. Changes nothing. Checks that this user may
+    not run are reported as unknown. Exit code 1 on an error finding, 0 with warnings or unknown
+    findings.
     """
     _ = app.settings  # what is wrong with them ends the command before Redis is asked
     findings: list[Finding] = []
@@ -49,12 +50,14 @@ def command(app: Application, as_json: bool) -> int:
 
 def _findings(app: Application) -> Iterator[Finding]:
     from galaxy_notify.operations.doctor import examine, unreachable
+    from galaxy_notify.operations.feed_checks import postgres_findings
 
     try:
         with app.open() as deployment:
             yield from examine(deployment, app.settings)
     except GalaxyNotifyError as error:
         yield unreachable(error)
+    yield from postgres_findings(app.settings)
 
 
 def _summed_up(word: str, checks: list[str]) -> str:

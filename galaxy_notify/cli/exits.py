@@ -12,7 +12,7 @@ import click
 
 from galaxy_notify.cli.screen import printable
 from galaxy_notify.cli.standard_streams import RESULTS, is_of_output, say
-from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError, Invalid
+from galaxy_notify.errors import ConfigurationError, FeedUnavailable, GalaxyNotifyError, Invalid
 from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
@@ -75,7 +75,9 @@ def finish_output(code: int) -> int:
 
 
 def unavailable_message(error: GalaxyNotifyError) -> str:
-    """Return one line: that Redis is away, or that it refuses the call, and why."""
+    """Return one line: that a server is away, or that it refuses the call, and why."""
+    if isinstance(error, FeedUnavailable):
+        return str(error)
     fault = _fault_of(error)
     if fault is None:
         return f"redis is away: {error}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from galaxy_notify.cli.context import Application, pass_uninterrupted
+from galaxy_notify.cli.own_postgres import OwnPostgres
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.signals import SIGNALS
 
@@ -41,9 +42,15 @@ def command(application: Application) -> None:
         return
     faulthandler.enable()
     configure_logs(settings.log.level, settings.log.format)
-    process = _process(application, settings)
     log = get_logger("realtime")
-    serve(process.run, lambda error: log.error("gateway failed", exc_info=error))
+    with OwnPostgres(settings) as postgres:
+        if postgres.start(watch=True):
+            process = _process(application, settings)
+            serve(
+                process.run,
+                lambda error: log.error("gateway failed", exc_info=error),
+                lingers=postgres.is_used,
+            )
 
 
 def _process(application: Application, settings: Settings) -> GatewayProcess:

@@ -30,6 +30,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
         "intake": "Read and accept intents from a Redis stream.",
         "serve": "Serve the HTTP API.",
         "gateway": "Serve real-time streams of events to users.",
+        "feed": "Write each user's notifications into Postgres.",
         "demo": "Demonstrate everything on a temporary server.",
     },
     "Notify": {

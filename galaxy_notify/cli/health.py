@@ -48,7 +48,7 @@ def _checked(app: Application) -> Health:
 
     try:
         with app.open() as deployment:
-            return check_health(deployment)
+            return check_health(deployment, has_feed=bool(app.settings.feed.url))
     except GalaxyNotifyError as error:
         if isinstance(error, ConfigurationError) or is_misconfigured(error):
             raise

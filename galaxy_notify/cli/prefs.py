@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,7 @@ def get(app: Application, user: str, as_json: bool) -> None:
 @_type_option
 @click.option("--channels", metavar="A,B", help="Deliver only by these channels; '' for none.")
 @click.option("--min-severity", type=click.Choice(SEVERITIES), help="Minimum severity to deliver.")
+@click.option("--in-app/--no-in-app", default=None, help="Whether the feed keeps the type.")
 @click.option(
     "--quiet", "hours", metavar="22:00-07:00", help="Quiet hours during which push is deferred."
 )
@@ -71,8 +72,8 @@ def get(app: Application, user: str, as_json: bool) -> None:
 def set_(app: Application, /, user: str, as_json: bool, **given: Any) -> None:
     """Set a user's preferences for one type or for every type, and quiet hours.
 
-    --channels and --min-severity replace the earlier preference for the same type; the one you omit
-    is cleared.
+    --channels, --min-severity and --in-app replace the earlier preference for the same type; what
+    you omit is cleared.
     """
     from galaxy_notify.intake.rules.preferences import is_changed
 
@@ -147,15 +148,20 @@ def export(app: Application) -> int:
 def _wanted(preferences: Preferences, user: str, given: dict[str, Any]) -> UserChange:
     """Return what the options ask for; raise ``UsageError`` where they ask for nothing."""
     from galaxy_notify.intake.rules.preferences import wish
+    from galaxy_notify.model.preference_input import check_wish
     from galaxy_notify.redis_state.preferences import UserChange
 
     fields = _quiet_fields(user, given["hours"], given["zone"], given["no_quiet"])
-    of_type, channels, least = given["type_name"], given["channels"], given["min_severity"]
-    if (of_type, channels, least) != (None, None, None):
+    of_type, channels = given["type_name"], given["channels"]
+    least, in_app = given["min_severity"], given["in_app"]
+    if (of_type, channels, least, in_app) != (None, None, None, None):
         named = None if channels is None else [name.strip() for name in channels.split(",") if name]
-        fields |= wish(user, of_type, named, least, preferences.channels()).fields
+        wanted = check_wish(named, least, preferences.channels(), "", in_app)
+        fields |= wish(user, of_type, wanted).fields
     if not fields:
-        raise click.UsageError("nothing to set: --channels, --min-severity, --quiet, --no-quiet")
+        raise click.UsageError(
+            "nothing to set: --channels, --min-severity, --in-app, --quiet, --no-quiet"
+        )
     return UserChange(user, fields)
 
 
@@ -217,10 +223,10 @@ def echo_preferences(user: str, preferences: UserPreferences) -> None:
 
     echo(strong(user) + ("  silenced: receives only mandatory types" * preferences.silenced))
     usual = preferences.of_every_type or Preference()
-    rows = [_row("every type", usual, "as the intent says", "info")]
-    for name, wish in preferences.of_types.items():
-        rows.append(_row(name, wish, "as every type", "as every type"))
-    echo_table(("type", "channels", "from"), rows, indent="  ")
+    rows = [_row("every type", usual, ("as the intent says", "info", "yes"))]
+    inherited = ("as every type",) * 3
+    rows += [_row(name, wish, inherited) for name, wish in preferences.of_types.items()]
+    echo_table(("type", "channels", "from", "in_app"), rows, indent="  ")
     if preferences.quiet is not None:
         hours = preferences.quiet.as_json()
         echo(f"  quiet from {hours['from']} to {hours['to']}, {hours['zone']}")
@@ -228,7 +234,11 @@ def echo_preferences(user: str, preferences: UserPreferences) -> None:
         note(f"unreadable, treated as not set: {', '.join(preferences.unreadable)}")
 
 
-def _row(name: str, wish: Preference, channels: str, least: str) -> tuple[str, str, str]:
-    """Return a row; *channels* and *least* say what holds where nothing is set."""
-    named = channels if wish.channels is None else ", ".join(wish.channels) or "none"
-    return name, named, wish.min_severity or least
+def _row(name: str, wish: Preference, unset: Sequence[str]) -> tuple[str, ...]:
+    """Return a row; *unset* says what holds where nothing is set."""
+    channels, least, in_app = unset
+    if wish.channels is not None:
+        channels = ", ".join(wish.channels) or "none"
+    if wish.in_app is not None:
+        in_app = "yes" if wish.in_app else "no"
+    return name, channels, wish.min_severity or least, in_app

@@ -13,6 +13,7 @@ import click
 from galaxy_notify import __version__
 from galaxy_notify.cli.context import Application, pass_uninterrupted
 from galaxy_notify.cli.output import note
+from galaxy_notify.cli.own_postgres import OwnPostgres
 from galaxy_notify.errors import Unavailable
 from galaxy_notify.signals import SIGNALS
 
@@ -38,8 +39,15 @@ def command(application: Application) -> None:
     # A watchdog that fires ends the process with SIGABRT: then the stacks are worth having.
     faulthandler.enable()
     configure_logs(settings.log.level, settings.log.format)
+    with OwnPostgres(settings, wanted=settings.feed.enabled) as postgres:
+        if postgres.start(watch=True):
+            _run(application, settings, lingers=postgres.is_used)
+
+
+def _run(application: Application, settings: Settings, *, lingers: bool) -> None:
+    """Serve, on a Redis of our own where the settings say so."""
     if settings.redis.url != "embedded":
-        _serve(application, settings, None)
+        _serve(application, settings, None, lingers=lingers)
         return
     from galaxy_notify.embedded.server import EmbeddedServer
     from galaxy_notify.embedded.state_dir import resolve_state_dir
@@ -49,13 +57,17 @@ def command(application: Application) -> None:
     SIGNALS.cleanups.append(server.abandon)
     try:
         if _started(server, application):
-            _serve(application, settings, server.start)
+            _serve(application, settings, server.start, lingers=True)
     finally:
         server.stop()
 
 
 def _serve(
-    application: Application, settings: Settings, revive: Callable[[], object] | None
+    application: Application,
+    settings: Settings,
+    revive: Callable[[], object] | None,
+    *,
+    lingers: bool,
 ) -> None:
     from galaxy_notify.cli.service import serve
     from galaxy_notify.daemon import Daemon
@@ -66,13 +78,17 @@ def _serve(
     def read_settings() -> Settings:
         return load_settings(application.config, embedded=application.embedded)
 
+    feed = None
+    if settings.feed.enabled:
+        from galaxy_notify.feed.opening import open_store
+
+        feed = open_store(settings)
     telemetry = start_telemetry({"service.name": "galaxy-notify", "service.version": __version__})
 
     async def main() -> None:
-        await Daemon(settings, telemetry, read_settings, revive).run()
+        await Daemon(settings, telemetry, read_settings, revive, feed).run()
 
     log = get_logger("daemon")
-    lingers = revive is not None
     serve(main, lambda error: log.error("daemon failed", exc_info=error), lingers=lingers)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from galaxy_notify.cli.context import Application, pass_uninterrupted
+from galaxy_notify.cli.own_postgres import OwnPostgres
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.signals import SIGNALS
 
@@ -41,8 +42,15 @@ def command(application: Application) -> None:
         return
     faulthandler.enable()
     configure_logs(settings.log.level, settings.log.format)
-    server = _server(settings)
-    serve(server.run, lambda error: get_logger("http").error("http failed", exc_info=error))
+    log = get_logger("http")
+    with OwnPostgres(settings) as postgres:
+        if postgres.start(watch=False):  # workers are forked from here
+            server = _server(settings)
+            serve(
+                server.run,
+                lambda error: log.error("http failed", exc_info=error),
+                lingers=postgres.is_used,
+            )
 
 
 def _server(settings: Settings) -> ApiServer:

@@ -33,6 +33,7 @@ from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
     from galaxy_notify.operations.status import DeploymentStatus
+    from galaxy_notify.redis_inspect.feed import FeedState
     from galaxy_notify.redis_inspect.inspector import ChannelBacklog
     from galaxy_notify.redis_inspect.memory import MemoryUse
     from galaxy_notify.redis_inspect.stream import StreamReport
@@ -79,7 +80,7 @@ def _shown(app: Application, *, as_json: bool) -> str:
     from galaxy_notify.operations.status import read_status
 
     with app.open() as deployment:
-        status = read_status(deployment)
+        status = read_status(deployment, has_feed=bool(app.settings.feed.url))
     if as_json:
         return json.dumps(status.as_json(), separators=(",", ":"))
     return "\n".join(_lines(status))
@@ -107,6 +108,8 @@ def _lines(status: DeploymentStatus) -> Iterator[str]:
     yield from _section("workers", _workers(status))
     if status.gateways:
         yield from _section("gateways", _gateways(status))
+    if status.feed is not None:
+        yield from _section("feed", _feed(status.feed, status.at_ms))
     if status.memory is not None:
         yield from _section("memory", list(_memory(status.memory)))
     totals = {name: total for name, total in status.totals.items() if total or name in _ALWAYS}
@@ -225,6 +228,20 @@ def _gateways(status: DeploymentStatus) -> list[str]:
         for gateway in status.gateways
     )
     return table(header, rows, indent=_INDENT, whole=("gateway",))
+
+
+def _feed(feed: FeedState, now_ms: int) -> list[str]:
+    header = ("lag", "backlog", "parked", "oldest", "writers", "progress")
+    latest_ms = max((writer.progress_ms for writer in feed.writers), default=None)
+    row: list[Cell] = [
+        feed.lag,
+        warn(count(feed.backlog)) if feed.backlog else 0,
+        warn(count(feed.parked)) if feed.parked else 0,
+        duration(feed.oldest_ms) if feed.waiting else None,
+        feed.alive,
+        None if latest_ms is None else ago(latest_ms, now_ms),
+    ]
+    return table(header, [row], indent=_INDENT)
 
 
 def _counts(counts: dict[str, int]) -> list[str]:

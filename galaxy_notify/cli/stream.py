@@ -178,10 +178,10 @@ def user_(app: Application, user: str, limit: int, payload: bool, as_json: bool)
 def drop_group(app: Application, group: str, force: bool, yes: bool, as_json: bool) -> int:
     """Delete a group on all shards, so that it no longer blocks trimming.
 
-    Its position, its pending events and its record of handled events are deleted. Stop its
-    consumers first: a running consumer recreates the group and receives all events in the stream
-    again. Without --force, a group is not dropped if a consumer was seen within ten minutes, or if
-    it has read everything and may still have a waiting consumer.
+    Its position, its pending events and its record of handled events are deleted, and the backlog
+    of the group feed. Stop its consumers first: a running consumer recreates the group and receives
+    all events in the stream again. Without --force, a group is not dropped if a consumer was seen
+    within ten minutes, or if it has read everything and may still have a waiting consumer.
     """
     from galaxy_notify.model.json_data import is_carried
     from galaxy_notify.redis_inspect import stream
@@ -203,8 +203,9 @@ def drop_group(app: Application, group: str, force: bool, yes: bool, as_json: bo
                     f"group {shown} may be in use: {use}\nIts consumers would lose their position "
                     "in the stream. Stop them first, or use --force."
                 )
-        if reports:
-            confirm(_question(shown, reports), yes=yes)
+        moved = stream.moved_entries(deployment.client, deployment.all_keys, group)
+        if reports or moved:
+            confirm(_question(shown, reports, moved), yes=yes)
         dropped = stream.drop_group(deployment.client, deployment.all_keys, group)
     if as_json:
         echo_json({"group": group, "shards": dropped})
@@ -215,7 +216,7 @@ def drop_group(app: Application, group: str, force: bool, yes: bool, as_json: bo
     return Exit.OK if dropped else Exit.NOTHING
 
 
-def _question(group: str, reports: list[Any]) -> str:
+def _question(group: str, reports: list[Any], moved: int) -> str:
     from galaxy_notify.redis_state.group_report import least_lag
 
     pending = sum(report["pending"] for report in reports)
@@ -224,7 +225,7 @@ def _question(group: str, reports: list[Any]) -> str:
         lag = f"more than {lag}"
     return (
         f"Drop group {group} on {plural(len(reports), 'shard')}, with {count(pending)} pending"
-        f" and {lag} unread events?"
+        f" and {lag} unread events{f' and a backlog of {count(moved)}' if moved else ''}?"
     )
 
 

@@ -6,16 +6,17 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from galaxy_notify import __version__
 from galaxy_notify.daemon.intake import IntakePart
 from galaxy_notify.daemon.shard import Shard
 from galaxy_notify.daemon.status import StatusLine
 from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.process.closing import close_soon
 from galaxy_notify.process.end_signals import DRAIN_S, EndSignals
 from galaxy_notify.process.join import DeploymentJoin, join_as
 from galaxy_notify.process.process_id import process_id
@@ -31,6 +32,15 @@ from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import configure_logs, get_logger
 
+if TYPE_CHECKING:
+    from galaxy_notify.feed_store.store import FeedStore
+
+
+class Part(Protocol):
+    """What runs until it is stopped."""
+
+    def stop(self) -> None: ...
+
 
 class Daemon:
     """One worker process for all shards of a deployment."""
@@ -41,10 +51,12 @@ class Daemon:
         telemetry: Telemetry,
         read_settings: Callable[[], Settings],
         revive: Callable[[], object] | None = None,
+        feed: FeedStore | None = None,
     ) -> None:
         """Prepare; *read_settings* returns the settings again after SIGHUP.
 
-        *revive* restarts an embedded server that has died; it may block.
+        *revive* restarts an embedded server that has died; it may block. *feed* is what the daemon
+        writes events into beside its work.
 
         Raises `ConfigurationError`, for example for an encoder that cannot be loaded.
         """
@@ -54,6 +66,7 @@ class Daemon:
         self._read_settings = read_settings
         self._telemetry = telemetry
         self._revive = revive
+        self._feed = feed
         self._policy = Policy.from_settings(settings, self.worker_id)
         self._supervisor = environ_supervisor()
         self._watchdog = ProgressWatchdog(self._supervisor)
@@ -85,6 +98,8 @@ class Daemon:
         finally:
             with suppress(*REDIS_ERRORS):
                 await self._client.aclose()
+            if self._feed is not None:
+                await close_soon(self._feed)
             self._telemetry.shutdown()
             self._signals.disarm()
         self._log.info("daemon stopped")
@@ -101,12 +116,9 @@ class Daemon:
         )
         shards = [Shard(self._client, publisher, keys) for keys in key_space.all_keys]
         running = [asyncio.create_task(shard.run()) for shard in shards]
-        parts: list[Shard | IntakePart] = [*shards]
-        beside: list[asyncio.Task[None]] = []
-        if self._settings.intake.enabled:
-            part = IntakePart(self._settings, self._telemetry, self.worker_id)
-            parts.append(part)
-            beside.append(asyncio.create_task(part.run_beside()))
+        beside = list(self._beside(key_space))
+        parts: list[Part] = [*shards, *(part for part, _ in beside)]
+        also = [asyncio.create_task(work) for _, work in beside]
         status = StatusLine(publisher, shards, self._supervisor, self._revive)
         reporting = asyncio.create_task(status.run(self._stop))
         stopped = asyncio.create_task(self._stop.wait())
@@ -114,13 +126,23 @@ class Daemon:
         await asyncio.wait({stopped, reporting, *running}, return_when=asyncio.FIRST_COMPLETED)
         self._stop.set()
         try:
-            await self._drain(parts, [*running, *beside])
+            await self._drain(parts, [*running, *also])
         finally:
             await reporting
 
-    async def _drain(
-        self, parts: Sequence[Shard | IntakePart], running: Iterable[asyncio.Task[None]]
-    ) -> None:
+    def _beside(self, key_space: KeySpace) -> Iterator[tuple[Part, Coroutine[Any, Any, None]]]:
+        """Return what runs beside publishing and never ends it, and the work of each."""
+        if self._settings.intake.enabled:
+            intake = IntakePart(self._settings, self._telemetry, self.worker_id)
+            yield intake, intake.run_beside()
+        if self._feed is not None:
+            # Loaded here: a daemon that writes no feed does without the extra.
+            from galaxy_notify.feed.writer import FeedWriter
+
+            writer = FeedWriter(self._settings, self._feed, self.worker_id, self._telemetry)
+            yield writer, writer.run_beside(key_space)
+
+    async def _drain(self, parts: Sequence[Part], running: Iterable[asyncio.Task[None]]) -> None:
         self._supervisor.stopping()
         self._log.info("daemon draining", at_most_s=DRAIN_S)
         for part in parts:

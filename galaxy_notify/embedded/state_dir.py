@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import stat
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 from galaxy_notify.embedded.binaries import ServerBinary, version_key
+from galaxy_notify.embedded.folder import ServerFolder
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.settings.values import LONGEST_SOCKET
 
 SOCKET = "redis.sock"
 LOG = "redis.log"
 
 _WRITER = "writer.json"
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def resolve_state_dir(configured: str, environ: Mapping[str, str]) -> Path:
@@ -33,67 +28,19 @@ def resolve_state_dir(configured: str, environ: Mapping[str, str]) -> Path:
     return Path("~/.local/state/galaxy-notify").expanduser()
 
 
+def server_folder(folder: Path) -> ServerFolder:
+    """Return the folder as that of a Redis or Valkey."""
+    return ServerFolder(folder, "redis.state_dir", SOCKET, note=_WRITER)
+
+
 def socket_path(folder: Path) -> Path:
     """Return the socket of the folder, refusing a path that is too long for one."""
-    path = folder / SOCKET
-    if (length := len(os.fsencode(path))) > LONGEST_SOCKET:
-        raise ConfigurationError(
-            f"redis.state_dir: the socket {path} would have a path of {length} bytes,"
-            f" and {LONGEST_SOCKET} is the longest possible: use a shorter path"
-        )
-    return path
+    return server_folder(folder).socket
 
 
 def socket_url(folder: Path) -> str:
     """Return the URL that connects to the server of the folder."""
     return f"unix://{quote(str(socket_path(folder)))}?db=0"
-
-
-def check(folder: Path) -> None:
-    """Find out whether `prepare` can do its part, changing nothing; raise `ConfigurationError`."""
-    socket_path(folder)
-    with checked(folder):
-        if folder.exists():
-            _check_existing(folder)
-            return
-        above = next(one for one in folder.parents if os.path.lexists(one))
-        if not above.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-        if not os.access(above, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-
-
-def prepare(folder: Path) -> None:
-    """Make the folder, or check that no other user owns an existing one; its mode becomes 0700."""
-    check(folder)
-    with checked(folder):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if folder.stat().st_mode & _OTHERS:
-            folder.chmod(0o700)
-
-
-@contextmanager
-def checked(folder: Path) -> Iterator[None]:
-    """Raise `ConfigurationError` for what the system refuses to do in the folder."""
-    try:
-        yield
-    except OSError as error:
-        raise ConfigurationError(f"redis.state_dir: {folder}: {error.strerror}") from error
-
-
-def _check_existing(folder: Path) -> None:
-    found = folder.stat()
-    if not stat.S_ISDIR(found.st_mode):
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-    if found.st_uid != os.geteuid():
-        raise ConfigurationError(f"redis.state_dir: {folder} belongs to another user")
-    # Never tighten a folder that serves something else too, such as /tmp or a home.
-    if found.st_mode & _OTHERS and any(folder.iterdir()) and not (folder / _WRITER).exists():
-        mode = stat.S_IMODE(found.st_mode)
-        raise ConfigurationError(
-            f"redis.state_dir: {folder} is accessible to other users (mode {mode:04o}): use a "
-            f"separate folder, or set mode 0700"
-        )
 
 
 def choose_server(folder: Path, servers: Sequence[ServerBinary]) -> ServerBinary:

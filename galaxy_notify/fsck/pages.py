@@ -124,6 +124,8 @@ def keys_of_wrong_type(keys: Keys, channels: Sequence[str]) -> Flow[list[str]]:
         Command(["XLEN", keys.orphans]),
         Command(["XLEN", keys.parked]),
         Command(["XLEN", keys.stream]),
+        Command(["XLEN", keys.feed_backlog]),
+        Command(["ZCARD", keys.feed_writers]),
     ]
     for channel in channels:
         probes += [

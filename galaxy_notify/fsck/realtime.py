@@ -13,6 +13,7 @@ from galaxy_notify.fsck.user_keys import (
     Terms,
     look_at_gateways,
     look_at_inboxes,
+    look_at_marks,
     look_at_presence,
     look_at_recent,
 )
@@ -27,11 +28,14 @@ Look = Callable[[Sequence[str], Terms], Flow[list[KeyFault]]]
 #: Keys that a page of a walk looks at, and keys of users that are read together.
 _COUNT: Final = 512
 _TOGETHER: Final = 64
-_RECENT_OR_PRESENCE: Final = "[rp][er][ce][es]*:*"
+#: Recent lists, presence and unread marks, and hardly any other keys.
+_OF_USERS: Final = "[rpu][ern][cer][es]*:*"
 
 
 class RealtimeCheck:
-    """Checks recent lists, presence, inboxes and the registry; *report* is called with each fault.
+    """Checks recent lists, presence, marks, inboxes and the registry.
+
+    *report* is called with each fault.
 
     Every fault is found twice before it is reported, so that work in progress is not taken for a
     fault.
@@ -51,9 +55,13 @@ class RealtimeCheck:
         """Yield the pages of a shard, each to be run to its end before the next is asked for."""
         if keys.shard == 0:
             yield partial(self._gateways, keys)
-        looks = {keys.recent(""): look_at_recent, keys.presence(""): look_at_presence}
-        # One walk over all keys of the server finds both, and names few others.
-        yield from self._walk(keys_with(keys.tag)[:-1] + _RECENT_OR_PRESENCE, looks)
+        looks = {
+            keys.recent(""): look_at_recent,
+            keys.presence(""): look_at_presence,
+            keys.unread(""): look_at_marks,
+        }
+        # One walk over all keys of the server finds them all.
+        yield from self._walk(keys_with(keys.tag)[:-1] + _OF_USERS, looks)
 
     def node_pages(self, prefix: str) -> Iterator[Page]:
         """Yield the pages of the inboxes of a server: they belong to no shard."""

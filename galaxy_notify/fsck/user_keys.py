@@ -1,7 +1,8 @@
-"""What fsck finds wrong with the keys of users' events: recent lists, presence, inboxes, gateways.
+"""What fsck finds wrong with the keys of users: recent lists, presence, marks, inboxes, gateways.
 
 None of them holds anything that is lost with it: a user whose recent list is removed gets a new
-epoch and a reset, and gateways write presence, inboxes and their entries again within seconds.
+epoch and a reset, gateways write presence, inboxes and their entries again within seconds, and a
+mark is written again from Postgres.
 """
 
 from __future__ import annotations
@@ -12,15 +13,19 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from galaxy_notify.fsck.pages import is_foreign
+from galaxy_notify.model.feed import Counts, parse_counts
 from galaxy_notify.redis_client.flows import Flow, unwrap, unwrap_or
 from galaxy_notify.redis_client.replies import moment, number, text
 from galaxy_notify.redis_client.scripts import Command
 from galaxy_notify.redis_state.gateways import GATEWAY_KEPT_MS, REPORT_TTL_MS
 from galaxy_notify.redis_state.inbox import TTL_MS
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.unread import KEEP_MS as MARK_KEPT_MS
 
 #: What PTTL answers for a key without a time to live.
 _ENDLESS: Final = -1
+#: And for no key at all.
+_ABSENT: Final = -2
 #: Elements of the longest list: twice ``realtime.history`` events are kept before it is trimmed.
 _MOST_ELEMENTS: Final = 1200
 _ID_BYTES: Final = 8
@@ -80,6 +85,26 @@ def _look_into(lists: Sequence[tuple[str, int, int]], terms: Terms) -> Flow[list
 def look_at_presence(names: Sequence[str], terms: Terms) -> Flow[list[KeyFault]]:
     """Return the faults of presence keys."""
     return (yield from _look_at("ZCARD", "is not a sorted set", names, terms.presence_ms))
+
+
+def look_at_marks(names: Sequence[str], _: Terms) -> Flow[list[KeyFault]]:
+    """Return the faults of unread marks, at most one for each."""
+    replies = yield [
+        call
+        for name in names
+        for call in (Command(["HMGET", name, *Counts._fields]), Command(["PTTL", name]))
+    ]
+    faults: list[KeyFault] = []
+    for name, counts, ttl in zip(names, replies[::2], replies[1::2], strict=True):
+        if is_foreign(counts):
+            faults.append(_removing("wrong-type", name, "is not a hash"))
+        elif int(unwrap(ttl)) == _ABSENT:
+            continue
+        elif parse_counts(unwrap(counts)) is None:
+            faults.append(_removing("bad-mark", name, "lacks one of its counts"))
+        elif int(unwrap(ttl)) == _ENDLESS:
+            faults.append(_expiring(name, MARK_KEPT_MS))
+    return faults
 
 
 def look_at_inboxes(names: Sequence[str], _: Terms) -> Flow[list[KeyFault]]:

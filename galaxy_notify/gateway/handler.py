@@ -20,6 +20,13 @@ _NAMED_MAX: Final = 3
 _TIMED_OUT: Final = "the handler timed out"
 
 
+class LeftForLater(Exception):
+    """Why one of our own handlers leaves an event to a later delivery: this was none.
+
+    No handler of others sees this class.
+    """
+
+
 class HandlerFailure(NamedTuple):
     """Why an event was not handled.
 
@@ -122,6 +129,8 @@ def _failure(failure: object) -> HandlerFailure:
     if isinstance(failure, Corrupt):
         return HandlerFailure(_bounded(str(failure)), final=True)
     if isinstance(failure, BaseException):
+        if isinstance(failure, LeftForLater):
+            return HandlerFailure(_bounded(str(failure)), uncounted=True)
         return HandlerFailure(_reason(failure), uncounted=isinstance(failure, RedisFault))
     try:
         return HandlerFailure(_bounded(str(failure)))

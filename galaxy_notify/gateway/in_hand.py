@@ -19,6 +19,7 @@ class InHand:
         #: Stream id → how often the entry was delivered, with this time.
         self._deliveries: dict[str, int] = {}
         self._kept_at = -inf
+        self._seen: set[str] = set()
 
     def __contains__(self, stream_id: str) -> bool:
         return stream_id in self._deliveries
@@ -46,3 +47,9 @@ class InHand:
         began = time.monotonic()
         await self._member.retain({name: count - 1 for name, count in self._deliveries.items()})
         self._kept_at = began
+
+    async def keep_long_held(self) -> None:
+        """Claim all entries for longer if some were here at the last call; raises `RedisFault`."""
+        seen, self._seen = self._seen, set(self._deliveries)
+        if not seen.isdisjoint(self._deliveries):
+            await self.keep()

@@ -25,12 +25,16 @@ class ConsumerOptions:
       retried event beside it.
     - ``batch``: entries that `GatewayConsumer.run` asks for in one read.
     - ``batch_max``: events that a handler of `GatewayConsumer.run_batches` gets at once, 500 at
-      most. It is called with what there is; nothing waits for a batch to fill.
+      most. It is called with what there is.
+    - ``batch_wait_s``: the next batch begins this long after one that was not full, so that it
+      fills; by default at once. A first event after a pause never waits.
     - ``reclaim_idle_s``: entries that another consumer leaves idle for this long are taken over.
     - ``handler_timeout_s``: a handler that takes longer fails; at most, and by default, half of
       ``reclaim_idle_s``, so that no other consumer takes over an event in flight. ``math.inf`` is
       for a handler that bounds all of its own waits, and may run beside another consumer's with
       the same event.
+    - ``keeps_claims``: True for a handler that may run for longer than others leave entries alone:
+      its entries are claimed again meanwhile, and those claims are no deliveries.
     - ``retry_min_s``, ``retry_max_s``: the pause before a failed event is delivered again
       doubles from one to the other.
     - ``max_deliveries``: an event that fails this many times is parked with the reason.
@@ -44,6 +48,8 @@ class ConsumerOptions:
     - ``keeps_name``: False for a consumer that has another name each time it starts. At a stop its
       name leaves the group if nothing is pending for it, which needs the right to run ``XGROUP
       DELCONSUMER``; the daemons remove what is left after an hour.
+    - ``waiting_max``: with this many entries of a shard waiting for another delivery, no new ones
+      are read.
     - ``parked_max``: entries kept in the parked stream of each shard.
     - ``stop_within_s``: how long a stop waits for running handlers.
     """
@@ -63,6 +69,9 @@ class ConsumerOptions:
     marks: bool = True
     history_s: float | None = None
     keeps_name: bool = True
+    batch_wait_s: float | None = None
+    keeps_claims: bool = False
+    waiting_max: int = 1000
 
     def __post_init__(self) -> None:
         for field in fields(self):

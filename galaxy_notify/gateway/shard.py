@@ -28,8 +28,6 @@ _BLOCK_MS: Final = 500
 _SWEEP_S: Final = 1.0
 #: After a full read that was delivered in less time than this, reads are sent ahead.
 _QUICK_S: Final = 0.1
-#: With this many entries waiting for another delivery no new ones are read.
-_MOST_WAITING: Final = 1000
 _RNG: Final = Random()  # unused by delays without jitter
 
 
@@ -55,9 +53,9 @@ class ShardReader:
         self._member = member
         self._options = options
         self._stop = stop
-        self._retry_read, self._retry_sweep, retry_ack, retry_delivery = (
+        self._retry_read, self._retry_sweep, self._retry_keep, retry_ack, retry_delivery = (
             RetryUntilStopped(stop, log, stagger, self._recover, node=lambda: member.node)
-            for _ in range(4)
+            for _ in range(5)
         )
         self._in_hand = InHand(member, options.in_hand_s)
         self._acks = Acknowledger(member, options, retry_ack)
@@ -79,7 +77,7 @@ class ShardReader:
         except Stopped:
             return
         try:
-            await together(self._stop, self._read(), self._sweep())
+            await together(self._stop, self._read(), self._sweep(), self._keep())
         finally:
             try:
                 with suppress(Stopped):
@@ -113,6 +111,8 @@ class ShardReader:
         # What came too late for the handler, or a few entries, do not show how quick it is.
         is_quick = time.monotonic() - began < _QUICK_S and not self._in_hand.is_late(read_at)
         self._is_quick = is_quick and (is_full or self._is_quick)
+        if entries and not is_full and self._options.batch_wait_s:
+            await self._stop.wait(began + self._options.batch_wait_s - time.monotonic())
         return len(entries)
 
     async def _read_entries(self) -> _Read:
@@ -156,19 +156,33 @@ class ShardReader:
         except Stopped:
             self._log.info("stopped during an outage")
 
+    async def _keep(self) -> None:
+        """Claim entries for longer while their handler runs for long."""
+        if not self._options.keeps_claims:
+            return
+        try:
+            while not await self._stop.wait(self._options.in_hand_s / 2):
+                await self._retry_keep(self._in_hand.keep_long_held)
+        except Stopped:
+            self._log.info("stopped during an outage")
+
     async def sweep_once(self) -> int:
         """Deliver failed entries, and stale ones of other consumers; return their number."""
         options, delivered = self._options, 0
         await self._acks.flush()
         own, stale = await self._retry_sweep(
             lambda: self._member.waiting(
-                options.retry_min_ms, options.reclaim_idle_ms, _MOST_WAITING
+                options.retry_min_ms, options.reclaim_idle_ms, options.waiting_max
             )
         )
-        self._is_crowded = len(own) >= _MOST_WAITING
-        shares = self._delivery.most_taken_over > 1
-        delivered += await self._take_over([one for one in stale if shares and one.deliveries == 1])
-        stale = [one for one in stale if not shares or one.deliveries > 1]
+        self._is_crowded = len(own) >= options.waiting_max
+        if self._delivery.most_taken_over > 1:
+            left = [one for one in own if not one.deliveries]
+            delivered += await self._take_over(left, options.retry_min_ms)
+            once = [one for one in stale if one.deliveries <= 1]
+            delivered += await self._take_over(once, options.reclaim_idle_ms)
+            own = [one for one in own if one.deliveries]
+            stale = [one for one in stale if one.deliveries > 1]
         for waiting, idle_ms in [(entry, self._pause_ms(entry)) for entry in own] + [
             (entry, options.reclaim_idle_ms) for entry in stale
         ]:
@@ -180,16 +194,18 @@ class ShardReader:
                     delivered += 1
         return delivered
 
-    async def _take_over(self, once: Sequence[Waiting]) -> int:
-        """Deliver what dead consumers had been given once, many together; return their number."""
-        most, idle_ms = self._delivery.most_taken_over, self._options.reclaim_idle_ms
+    async def _take_over(self, waiting: Sequence[Waiting], idle_ms: int) -> int:
+        """Deliver what was left for later, or to dead consumers once, many together; count them."""
+        most = self._delivery.most_taken_over
         taken = 0
-        for at in range(0, len(once), most):
+        for at in range(0, len(waiting), most):
             if self._stop:
                 break
             some = [
-                one for one in once[at : at + most] if not self._delivery.is_held(one.stream_id)
+                one for one in waiting[at : at + most] if not self._delivery.is_held(one.stream_id)
             ]
+            if not some:
+                continue
             entries = await self._retry_sweep(partial(self._member.take_all, some, idle_ms))
             self._in_hand.add(entries)
             await self._deliver(entries, time.monotonic(), self._retry_sweep)

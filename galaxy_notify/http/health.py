@@ -47,10 +47,13 @@ class Readiness:
 async def status(request: Request, _: Reader) -> Response:
     """Tell what waits, what is late, who works and who reads."""
 
-    def read(deployment: Deployment) -> bytes:
-        return packed(read_status(deployment).as_json())
+    state = state_of(request)
+    has_feed = bool(state.settings.feed.url)
 
-    return answer_of(await state_of(request).pools.reads.run(read))
+    def read(deployment: Deployment) -> bytes:
+        return packed(read_status(deployment, has_feed=has_feed).as_json())
+
+    return answer_of(await state.pools.reads.run(read))
 
 
 @router.get("/healthz", responses=responses(ok={200: Alive}, guarded=False))

@@ -81,8 +81,8 @@ INTENT: Final[dict[str, Any]] = {
             "type": "array",
             "minItems": 1,
             "items": CHANNEL_NAME,
-            "default": ["push"],
-            "description": "Each must be in worker.channels; if absent, users' preferences decide",
+            "description": "Each must be in worker.channels; if absent, users' preferences decide, "
+            "else rules.default_channels",
         },
         "severity": {
             "type": "string",
@@ -122,6 +122,7 @@ _WISH: Final[dict[str, Any]] = {
     "anyOf": [
         {"required": ["channels"], "properties": {"channels": {"type": "array"}}},
         {"required": ["min_severity"], "properties": {"min_severity": {"type": "string"}}},
+        {"required": ["in_app"], "properties": {"in_app": {"type": "boolean"}}},
     ],
     "properties": {
         "channels": _optional(
@@ -130,10 +131,13 @@ _WISH: Final[dict[str, Any]] = {
                 "items": CHANNEL_NAME,
                 "maxItems": MOST_CHANNELS,
                 "description": "Deliver only by these, each in worker.channels; an empty list: "
-                "none",
+                "none. They say nothing about in_app",
             }
         ),
         "min_severity": _optional({"type": "string", "enum": list(SEVERITIES)}),
+        "in_app": _optional(
+            {"type": "boolean", "description": "Whether the feed keeps it; unset: yes"}
+        ),
     },
 }
 _CLOCK: Final = {"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$"}

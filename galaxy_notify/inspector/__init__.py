@@ -7,6 +7,7 @@ from galaxy_notify.operations.documents import (
     DeadLetter,
     DeadLetterPage,
     Failure,
+    FeedStatus,
     GroupStatus,
     HistoryLine,
     ListedNotification,
@@ -19,6 +20,7 @@ from galaxy_notify.operations.documents import (
     Status,
     StreamStatus,
 )
+from galaxy_notify.redis_inspect.feed import FeedWriter
 from galaxy_notify.redis_inspect.gateways import Gateway
 from galaxy_notify.redis_inspect.notifications import Lease
 from galaxy_notify.redis_inspect.servers import Worker
@@ -30,6 +32,8 @@ __all__ = [
     "DeadLetterPage",
     "DeadLetterQuery",
     "Failure",
+    "FeedStatus",
+    "FeedWriter",
     "Gateway",
     "GroupStatus",
     "HistoryLine",

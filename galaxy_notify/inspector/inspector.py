@@ -66,6 +66,7 @@ class Inspector(NotCopied):
         """Prepare to connect as *settings* say; what the deployment agreed on is read from it."""
         self._client = environment.open_sync(settings)
         self._prefix = settings.redis.prefix
+        self._has_feed = bool(settings.feed.url)
         self._is_closed = False
 
     @classmethod
@@ -118,7 +119,8 @@ class Inspector(NotCopied):
 
     def status(self) -> Status:
         """Return what waits, what is late, who works and who reads, now."""
-        return STATUS.validate_python(self._read(read_status).as_json())
+        read = partial(read_status, has_feed=self._has_feed)
+        return STATUS.validate_python(self._read(read).as_json())
 
     def dead_letters(
         self,

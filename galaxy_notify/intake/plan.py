@@ -29,6 +29,7 @@ from galaxy_notify.model.notification import (
     encode_record,
     payload_bytes,
 )
+from galaxy_notify.model.refusals import unknown_channel
 from galaxy_notify.model.route import initial_state
 from galaxy_notify.redis_state.shared_settings import SharedSettings
 from galaxy_notify.telemetry.tracing import current_traceparent
@@ -39,6 +40,8 @@ IntentOrReceipt = IntentLike | Receipt
 
 # More bytes than names and times take in a payload, beside its content.
 _MOST_OVERHEAD: Final = 512
+#: The channels of the routes that enter the digest where the intent names none.
+_DIGESTED: Final = ("push",)
 _CLOCKS_APART_MS: Final = 86_400_000
 _MONTH_MS: Final = 31 * 86_400_000
 
@@ -46,6 +49,7 @@ _MONTH_MS: Final = 31 * 86_400_000
 class Plan(NamedTuple):
     """An intent that passed every check, with the id of its notification.
 
+    *routes*: where the intent names no channels, those of one recipient are neighbours.
     *may_repeat*: the caller may have submitted it before, so it may be a duplicate.
     *is_resent*: an earlier attempt to send this same plan may have arrived.
     """
@@ -61,6 +65,16 @@ class Plan(NamedTuple):
     may_repeat: bool
     part_count: int = 1
     is_resent: bool = False
+
+    @property
+    def part_size(self) -> int:
+        """How many of its routes, in their order, a part has.
+
+        Without channels it is a number of recipients: a repeat under other default channels has the
+        same recipients in each part, and all routes of a recipient are ruled together.
+        """
+        channels = 1 if self.intent.names_channels else len(self.shared.defaults)
+        return self.shared.max_routes * channels
 
     @property
     def parts(self) -> Iterator[Part]:
@@ -95,7 +109,7 @@ class Part(NamedTuple):
         plan = self.plan
         if plan.part_count == 1:
             return plan.routes
-        size = plan.shared.max_routes
+        size = plan.part_size
         return plan.routes[(self.number - 1) * size : self.number * size]
 
     def as_requested(self, *, cancelled: bool = False) -> NewNotification:
@@ -202,13 +216,14 @@ def plan(
     key_or_given_id = id_for_key(intent.producer, key) if key is not None else notification_id
     name, content = key_or_given_id or random_id(at_ms), pack_content(intent)
     routes = routes_of(intent)
+    requested = routes if intent.names_channels else _by_default(routes, shared)
     part_count = -(-len(routes) // shared.max_routes)
     # An intent that is too large is refused before it is sorted and digested.
     _check_size(intent, name, content, part_count, shared)
     return Plan(
         intent,
         name,
-        routes,
+        requested,
         content,
         sha256(canonical_content(intent, routes, content)).digest()[:DIGEST_BYTES],
         at_ms,
@@ -217,6 +232,18 @@ def plan(
         key is not None,
         part_count,
     )
+
+
+def _by_default(routes: Sequence[str], shared: SharedSettings) -> Sequence[str]:
+    """Return for each route those of the same recipient on the default channels instead."""
+    channels = shared.defaults
+    if channels == _DIGESTED:
+        return routes
+    if not channels:
+        message = unknown_channel(shared.default_channels[0], shared.channels)
+        raise InvalidIntent("channels[0]", message)
+    recipients = (route.partition(":")[2] for route in routes)
+    return [f"{channel}:{recipient}" for recipient in recipients for channel in channels]
 
 
 def _intent_or_refusal(intent: IntentOrReceipt) -> Intent | Receipt:

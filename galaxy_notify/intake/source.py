@@ -7,9 +7,10 @@ from itertools import islice
 from typing import Final, Generic, TypeVar
 
 from galaxy_notify.errors import SourceFailed
-from galaxy_notify.intake.receipts import Receipt
 
 T = TypeVar("T")
+#: What stands for what became of an intent.
+R = TypeVar("R")
 
 _CHUNK: Final = 1000
 _PLAIN: Final = frozenset({list, tuple, set, frozenset, dict})
@@ -55,7 +56,7 @@ class IntentSource(Generic[T]):
         reason = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
         return f"reading the intents failed: {reason}"
 
-    def require_complete(self, receipts: list[Receipt]) -> list[Receipt]:
+    def require_complete(self, receipts: list[R]) -> list[R]:
         """Return *receipts*; raise `SourceFailed` if not all intents could be read."""
         if self._failure is None:
             return receipts

@@ -62,7 +62,8 @@ def _moment(value: object) -> int:
         raise PydanticCustomError("moment", "{reason}", {"reason": str(error)}) from None
 
 
-def _data(value: object) -> dict[str, Any]:
+def checked_data(value: object) -> dict[str, Any]:
+    """Return a copy of data; raise the error of pydantic that names the place in it."""
     try:
         return json_data.copy_of(value)
     except json_data.UnfitData as unfit:
@@ -120,7 +121,7 @@ class Intent(BaseModel):
     severity: Severity = "info"
     title: Text = ""
     body: Text = ""
-    data: Annotated[Mapping[str, Any], PlainValidator(_data)] = Field(default_factory=dict)
+    data: Annotated[Mapping[str, Any], PlainValidator(checked_data)] = Field(default_factory=dict)
     idempotency_key: Key | None = None
     collapse_key: Key | None = None
     due_at: Moment | None = None
@@ -207,8 +208,11 @@ def check_due(due_ms: int | None, *, now_ms: int, past_due_ms: int) -> None:
 def check_intent(
     intent: Intent, *, channels: Collection[str], now_ms: int, past_due_ms: int = 0
 ) -> None:
-    """Raise `InvalidIntent` for an unknown channel, a due time too long ago, or a past expiry."""
-    for index, channel in enumerate(intent.channels):
+    """Raise `InvalidIntent` for an unknown channel, a due time too long ago, or a past expiry.
+
+    Channels that the intent does not name are not looked at.
+    """
+    for index, channel in enumerate(intent.channels if intent.names_channels else ()):
         if channel not in channels:
             message = refusals.unknown_channel(channel, channels)
             raise InvalidIntent(f"channels[{index}]", message)
@@ -218,7 +222,11 @@ def check_intent(
 
 
 def routes_of(intent: Intent) -> list[str]:
-    """Return the ids of the requested routes, each once, sorted."""
+    """Return the ids of the requested routes, each once, sorted.
+
+    Those of an intent without channels are of `push`, whatever the deployment's default is: so its
+    digest stays the same when that changes.
+    """
     if len(intent.recipients) == 1 == len(intent.channels):
         return [f"{intent.channels[0]}:{intent.recipients[0]}"]
     return _in_order(

@@ -22,8 +22,14 @@ CRITICAL: Final = "critical"
 EVERY_TYPE: Final = "*"
 SILENCED: Final = "silenced"
 QUIET: Final = "quiet"
-#: The value of the field that silences a user.
+#: Precedes the field of a type, or of every type, in the name of its field about the feed.
+#: That is a field of its own, so that producers of earlier versions still read the others.
+IN_APP_OF: Final = "in_app:"
+#: The value of the field that silences a user; fields about the feed have either.
 YES: Final = b"1"
+NO: Final = b"0"
+#: The channel of the feed; a preference's list of channels says nothing about it.
+IN_APP: Final = "in_app"
 #: A longer field, in bytes, is invalid.
 LONGEST: Final = 4096
 #: The most channels in one preference.
@@ -50,21 +56,37 @@ class PreferenceFields(NamedTuple):
     of_every_type: bytes | None = None
     silenced: bytes | None = None
     quiet: bytes | None = None
+    in_app_of_type: bytes | None = None
+    in_app_of_every_type: bytes | None = None
+
+    @property
+    def wants_in_app(self) -> bool:
+        """Whether the user wants the feed; True unless a preference says no."""
+        for said in (self.in_app_of_type, self.in_app_of_every_type):
+            if said in (YES, NO):
+                return said == YES
+        return True
 
 
 class Preference(NamedTuple):
-    """The channels and the minimum severity of a type; None falls back to the next preference."""
+    """What a user wants of a type; None falls back to the next preference.
+
+    *channels* are the channels other than `in_app`, which has the field *in_app* of its own.
+    """
 
     channels: tuple[str, ...] | None = None
     min_severity: str | None = None
+    in_app: bool | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return the JSON object that is stored and shown."""
+        """Return the JSON object that is shown."""
         fields: dict[str, Any] = {}
         if self.channels is not None:
             fields["channels"] = list(self.channels)
         if self.min_severity is not None:
             fields["min_severity"] = self.min_severity
+        if self.in_app is not None:
+            fields["in_app"] = self.in_app
         return fields
 
 
@@ -73,7 +95,7 @@ class DeliveryRequest(NamedTuple):
 
     *names_channels*: the intent names its *channels*. Otherwise the channels are those of the
     recipient's preference that the deployment has (*known*), or the *defaults*. Quiet hours defer
-    deliveries by the channels in *deferring*.
+    deliveries by the channels in *deferring*, but never `in_app`.
     """
 
     channels: tuple[str, ...]
@@ -114,7 +136,7 @@ def judge(
     The first matching rule decides: a mandatory type, silence, the preferred channels, the
     severity, the quiet hours. Invalid fields count as missing; nothing raises.
     """
-    decision = _decide_without_quiet(request, *map(_bounded, stored[:3]))
+    decision = _decide_without_quiet(request, *map(_bounded, stored[:3]), stored.wants_in_app)
     raw = _bounded(stored.quiet)
     if raw is None or not decision.deliveries or request.mandatory or request.severity == CRITICAL:
         return decision
@@ -132,6 +154,7 @@ def _decide_without_quiet(
     of_type: bytes | None,
     of_every_type: bytes | None,
     silenced: bytes | None,
+    wants_in_app: bool,
 ) -> ChannelDecision:
     """Decide by all rules but the quiet hours; cached, as most recipients have the same."""
     channels = tuple(
@@ -145,19 +168,39 @@ def _decide_without_quiet(
     wanted = general.channels if special.channels is None else special.channels
     if wanted == ():
         return _skipped(channels, Reason.NO_CHANNELS)
-    decision = _decide_by_channel(request, channels, wanted)
+    decision = _decide_by_channel(request, channels, wanted, wants_in_app)
     if (
         _RANK.get(request.severity, 0)
         < _RANK[special.min_severity or general.min_severity or "info"]
     ):
-        below = (Skip(delivery.channel, Reason.BELOW_MINIMUM) for delivery in decision.deliveries)
-        return ChannelDecision((), (*decision.skips, *below))
+        # The feed interrupts no user, so it keeps what is less severe as well.
+        kept = tuple(one for one in decision.deliveries if one.channel == IN_APP)
+        below = (one.channel for one in decision.deliveries if one.channel != IN_APP)
+        skips = (Skip(channel, Reason.BELOW_MINIMUM) for channel in below)
+        return ChannelDecision(kept, (*decision.skips, *skips))
     return decision
 
 
 def _decide_by_channel(
+    request: DeliveryRequest,
+    channels: tuple[str, ...],
+    wanted: tuple[str, ...] | None,
+    wants_in_app: bool,
+) -> ChannelDecision:
+    others = tuple(channel for channel in channels if channel != IN_APP)
+    wanted = wanted and tuple(channel for channel in wanted if channel != IN_APP)
+    decision = _decide_by_list(request, others, wanted)
+    if IN_APP not in channels:
+        return decision
+    if wants_in_app:
+        return decision._replace(deliveries=(*decision.deliveries, Delivery(IN_APP)))
+    return decision._replace(skips=(*decision.skips, Skip(IN_APP, Reason.CHANNEL_NOT_WANTED)))
+
+
+def _decide_by_list(
     request: DeliveryRequest, channels: tuple[str, ...], wanted: tuple[str, ...] | None
 ) -> ChannelDecision:
+    """Decide about the channels that a preference lists."""
     if wanted is None:
         return ChannelDecision(tuple(map(Delivery, channels)))
     if request.names_channels:
@@ -182,7 +225,7 @@ def _deferred(
     deliveries: list[Delivery] = []
     skips = list(decision.skips)
     for delivery in decision.deliveries:
-        if delivery.channel not in deferring:
+        if delivery.channel not in deferring or delivery.channel == IN_APP:
             deliveries.append(delivery)
         elif too_late:
             skips.append(Skip(delivery.channel, Reason.QUIET_HOURS))
@@ -212,8 +255,9 @@ def decode_quiet(raw: bytes) -> Quiet | None:
 
 
 def encode(stored: Preference | Quiet) -> bytes:
-    """Return the bytes to store."""
-    return json.dumps(stored.as_json(), separators=(",", ":")).encode()
+    """Return the bytes to store; what a preference says about the feed has a field of its own."""
+    fields = {name: value for name, value in stored.as_json().items() if name != IN_APP}
+    return json.dumps(fields, separators=(",", ":")).encode()
 
 
 def read_preference(fields: dict[str, Any]) -> Preference | None:

@@ -27,7 +27,7 @@ _DOCUMENT: Final = ("user", "preferences")
 _PARTS: Final = (EVERY_TYPE, "types", SILENCED, QUIET)
 #: The most types with a preference of their own for one user.
 MOST_TYPES: Final = MOST_FIELDS - len(_PARTS) + 1
-_WISH: Final = ("channels", "min_severity")
+_WISH: Final = ("channels", "min_severity", "in_app")
 _HOURS: Final = ("from", "to", "zone")
 
 
@@ -46,16 +46,23 @@ def check_type(name: object, at: str = "type") -> str:
 
 
 def check_wish(
-    channels: object, min_severity: object, known: Collection[str], at: str = ""
+    channels: object,
+    min_severity: object,
+    known: Collection[str],
+    at: str = "",
+    in_app: object = None,
 ) -> Preference:
     """Return a preference; raise `InvalidPreference` if it is empty or invalid."""
-    if channels is None and min_severity is None:
-        raise InvalidPreference(at.rstrip("."), "needs channels or min_severity")
+    if channels is None and min_severity is None and in_app is None:
+        raise InvalidPreference(at.rstrip("."), "needs channels, min_severity or in_app")
+    if in_app is not None:
+        in_app = _flag(in_app, f"{at}in_app")
     if min_severity is not None and min_severity not in SEVERITIES:
         wanted = f"{WANTED['severity']}, not {shown(min_severity)}"
         raise InvalidPreference(f"{at}min_severity", wanted)
     wanted_channels = None if channels is None else _channels(channels, known, f"{at}channels")
-    return Preference(wanted_channels, None if min_severity is None else str(min_severity))
+    least = None if min_severity is None else str(min_severity)
+    return Preference(wanted_channels, least, in_app)
 
 
 def check_quiet(start: object, end: object, zone: object, at: str = "quiet.") -> Quiet:
@@ -124,7 +131,8 @@ def _wish(value: object, known: Collection[str], at: str) -> Preference | None:
     if value is None:
         return None
     fields = _object(value, at, _WISH)
-    return check_wish(fields.get("channels"), fields.get("min_severity"), known, f"{at}.")
+    channels, least = fields.get("channels"), fields.get("min_severity")
+    return check_wish(channels, least, known, f"{at}.", fields.get("in_app"))
 
 
 def _types(value: object, known: Collection[str]) -> dict[str, Preference]:

@@ -1,4 +1,4 @@
-"""Why an intent is refused: the first error of pydantic in the words of this project."""
+"""Why an item is refused: the first error of pydantic in the words of this project."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from galaxy_notify.errors import InvalidIntent
+from galaxy_notify.errors import Invalid, InvalidIntent
 from galaxy_notify.model.json_data import is_carried, kind_of, printable
 
 _NAME = "must match [A-Za-z0-9][A-Za-z0-9._-]{0,63}"
@@ -17,6 +17,8 @@ _TEXT = "must be text"
 WANTED: Mapping[str, str] = {
     "type": _NAME,
     "producer": _NAME,
+    "user": "must match [A-Za-z0-9+][A-Za-z0-9._~:@+-]{0,127}",
+    "notification_id": "must be a notification_id returned by a publish",
     "recipients": "must match [A-Za-z0-9+][A-Za-z0-9._~:@+-]{0,127}",
     "channels": "must match [a-z][a-z0-9_]{0,31}",
     "severity": "must be info, notice, warning or critical",
@@ -32,14 +34,15 @@ WANTED: Mapping[str, str] = {
 _LISTS = ("recipients", "channels")
 
 
-def refusal(error: ValidationError) -> InvalidIntent:
-    """Return the refusal for the first error of a validation."""
+def refusal(error: ValidationError, kind: type[Invalid] = InvalidIntent) -> Invalid:
+    """Return the refusal for the first error of a validation of an intent, or another *kind*."""
     first = error.errors(include_url=False)[0]
     place = first["loc"]
     if not place:
-        return InvalidIntent("", "an intent is an object with text keys")
+        what = "an intent" if kind is InvalidIntent else "a publication"
+        return kind("", f"{what} is an object with text keys")
     field = _path(place) + str(first.get("ctx", {}).get("path", ""))
-    return InvalidIntent(field, _reason(first["type"], place, first))
+    return kind(field, _reason(first["type"], place, first))
 
 
 def _path(place: Sequence[int | str]) -> str:

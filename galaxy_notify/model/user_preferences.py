@@ -11,6 +11,8 @@ from galaxy_notify.model.ids import NAME
 from galaxy_notify.model.json_data import printable
 from galaxy_notify.model.preference import (
     EVERY_TYPE,
+    IN_APP_OF,
+    NO,
     QUIET,
     SILENCED,
     YES,
@@ -21,7 +23,7 @@ from galaxy_notify.model.preference import (
 )
 from galaxy_notify.model.quiet import Quiet
 
-#: The most fields of one user: one for each type, and three more.
+#: The most fields of one user: one or two for each type and for every type, and two more.
 MOST_FIELDS: Final = 256
 _OF_TYPE: Final = "type:"
 _FIELD_OF_TYPE: Final = re.compile(f"{_OF_TYPE}{NAME}")
@@ -44,7 +46,7 @@ class UserPreferences:
     @classmethod
     def from_fields(cls, fields: Mapping[bytes, bytes]) -> UserPreferences:
         """Return the preferences in a user's hash; invalid fields count as missing."""
-        types: dict[str, Preference] = {}
+        wishes: dict[str, Preference] = {}
         others: dict[str, Any] = {}
         unreadable: list[str] = []
         for raw_name, raw in sorted(fields.items()):
@@ -52,18 +54,24 @@ class UserPreferences:
             value = _read(name, raw)
             if value is None:
                 unreadable.append(printable(name, _LONGEST_NAME))
-            elif isinstance(value, Preference) and name != EVERY_TYPE:
-                types[name.removeprefix(_OF_TYPE)] = value
+            elif name.startswith(IN_APP_OF):
+                name = name.removeprefix(IN_APP_OF)
+                wishes[name] = wishes.get(name, Preference())._replace(in_app=bool(value))
+            elif isinstance(value, Preference):
+                said = wishes.get(name, value).in_app
+                wishes[name] = value._replace(in_app=said)
             else:
                 others[name] = value
-        general, quiet = others.get(EVERY_TYPE), others.get(QUIET)
-        return cls(general, types, SILENCED in others, quiet, tuple(unreadable))
+        general = wishes.pop(EVERY_TYPE, None)
+        types = {name.removeprefix(_OF_TYPE): wishes[name] for name in sorted(wishes)}
+        return cls(general, types, SILENCED in others, others.get(QUIET), tuple(unreadable))
 
     def to_fields(self) -> dict[str, bytes]:
         """Return the fields of the user's hash."""
-        fields = {field_of(name): encode(wish) for name, wish in self.of_types.items()}
-        if self.of_every_type is not None:
-            fields[EVERY_TYPE] = encode(self.of_every_type)
+        given = fields_of(None, self.of_every_type)
+        for type_name, wish in self.of_types.items():
+            given |= fields_of(type_name, wish)
+        fields = {name: value for name, value in given.items() if value}
         if self.silenced:
             fields[SILENCED] = YES
         if self.quiet is not None:
@@ -85,11 +93,25 @@ def field_of(type_name: str | None) -> str:
     return EVERY_TYPE if type_name is None else f"{_OF_TYPE}{type_name}"
 
 
+def fields_of(type_name: str | None, wish: Preference | None) -> dict[str, bytes]:
+    """Return all fields of the preference of a type, or of every type; empty: to remove."""
+    name, (channels, least, in_app) = field_of(type_name), wish or Preference()
+    said = b"" if in_app is None else YES if in_app else NO
+    is_empty = channels is None and least is None
+    return {
+        name: b"" if is_empty else encode(Preference(channels, least)),
+        f"{IN_APP_OF}{name}": said,
+    }
+
+
 def _read(name: str, raw: bytes) -> Preference | Quiet | bool | None:
     if name == SILENCED:
         return True if raw == YES else None
     if name == QUIET:
         return decode_quiet(raw)
-    if name == EVERY_TYPE or _FIELD_OF_TYPE.fullmatch(name):
-        return decode_preference(raw)
-    return None
+    field_name = name.removeprefix(IN_APP_OF)
+    if field_name != EVERY_TYPE and not _FIELD_OF_TYPE.fullmatch(field_name):
+        return None
+    if field_name != name:
+        return raw == YES if raw in (YES, NO) else None
+    return decode_preference(raw)

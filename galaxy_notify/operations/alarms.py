@@ -9,14 +9,18 @@ from typing import Final, Literal
 from galaxy_notify.model.wording import duration
 from galaxy_notify.operations.refusal import refusal, way_out
 from galaxy_notify.operations.status import DeploymentStatus
+from galaxy_notify.redis_inspect.feed import FeedState
 from galaxy_notify.redis_inspect.gateways import Gateway
 from galaxy_notify.redis_inspect.inspector import ChannelBacklog
 from galaxy_notify.redis_inspect.readers import Readers
 from galaxy_notify.redis_inspect.servers import Worker
 from galaxy_notify.redis_inspect.stream import StreamReport
+from galaxy_notify.redis_state.feed_calls import FEED_GROUP
 from galaxy_notify.redis_state.gateways import REALTIME_GROUP
 
-Kind = Literal["restart", "writes", "workers", "paused", "late", "stream", "lost", "gateways"]
+Kind = Literal[
+    "restart", "writes", "workers", "paused", "late", "stream", "lost", "gateways", "feed"
+]
 
 #: A restart is reported for this long, and for longer if all data was lost.
 _RESTARTED_S: Final = 60
@@ -28,6 +32,9 @@ _LATE_MS: Final = 10_000
 _NAMED: Final = 3
 #: Gateways take over what another one left after seconds.
 _BEHIND_MS: Final = 60_000
+_ASK_POSTGRES: Final = (
+    "Postgres is away or slow: `galaxy-notify doctor`, and see the logs of the writers"
+)
 #: Consumers that were not seen for this long are gone: a restart or a long handler takes less.
 GONE_MS: Final = 3_600_000
 
@@ -52,6 +59,8 @@ def alarms(status: DeploymentStatus) -> Iterator[Alarm]:
     for stream in status.streams:
         yield from _stream(stream)
     yield from _gateways(status)
+    if status.feed is not None:
+        yield from _feed(status, status.feed)
 
 
 def _server(status: DeploymentStatus) -> Iterator[Alarm]:
@@ -174,6 +183,23 @@ def _delays(status: DeploymentStatus) -> Iterator[Alarm]:
             yield Alarm("gateways", "warning", late, "see the logs of the gateways, or start more")
 
 
+def _feed(status: DeploymentStatus, feed: FeedState) -> Iterator[Alarm]:
+    events = f"{feed.waiting:,} {'event waits' if feed.waiting == 1 else 'events wait'}"
+    oldest = f", the oldest for {duration(feed.oldest_ms)}" if feed.waiting else ""
+    # While Redis refuses writes, no writer can report.
+    if feed.unattended and status.redis.refusal is None:
+        is_part = feed.unattended < status.shards
+        part = f" on {feed.unattended} of {status.shards} shards" if is_part else ""
+        todo = "start one with `galaxy-notify feed`, or with feed.enabled in the daemon"
+        if not feed.writers and not feed.is_expected:
+            drop = f"`galaxy-notify stream drop-group {FEED_GROUP}`"
+            todo = f"{todo}; without a feed, drop its group: {drop}"
+        what = f"no writer of the feed is alive{part}, {events}{oldest}"
+        yield Alarm("feed", "warning", what, todo)
+    elif feed.oldest_ms > _BEHIND_MS:
+        yield Alarm("feed", "warning", f"the feed is behind: {events}{oldest}", _ASK_POSTGRES)
+
+
 def _channel(name: str, backlog: ChannelBacklog, shards: int) -> Iterator[Alarm]:
     if backlog.paused:
         # A pause that was interrupted is not on every shard.
@@ -209,6 +235,10 @@ def _stream(stream: StreamReport) -> Iterator[Alarm]:
 
 def _behind(name: str, readers: Readers) -> str:
     """Name a group that must read; suggest dropping it only where it has no reader."""
+    if name == FEED_GROUP:
+        # It is dropped only where there shall be no feed, and with all that waits for it.
+        start = "start a writer of the feed: `galaxy-notify feed`"
+        return start if readers.is_gone_for(GONE_MS) else f"group {name} must read; {_ASK_POSTGRES}"
     if readers.is_gone_for(GONE_MS):
         drop = f"`galaxy-notify stream drop-group {name}`"
         return f"start consumers of group {name}, or drop it: {drop}"

@@ -9,6 +9,7 @@ from typing import Final
 from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError
 from galaxy_notify.operations import (
     deployment_checks,
+    feed_checks,
     gateway_checks,
     node_checks,
     replication_checks,
@@ -49,13 +50,14 @@ def examine(deployment: Deployment, settings: Settings) -> Iterator[Finding]:
     yield from deployment_checks.agreement_findings(
         deployment.shared, SharedSettings.from_settings(settings)
     )
+    yield from feed_checks.channel_findings(settings, deployment.shared)
     yield from _state(deployment, settings, refused.role)
 
 
 def _state(deployment: Deployment, settings: Settings, role: Role) -> Iterator[Finding]:
     """Judge what the indexes hold, who works, and who reads."""
     try:
-        status = read_status(deployment)
+        status = read_status(deployment, has_feed=bool(settings.feed.url))
         groups = [(stream.key, name) for stream in status.streams for name in stream.groups]
         readers = read_readers(deployment, groups)
         marked = [(stream.shard, name) for stream in status.streams for name in stream.groups]
@@ -76,6 +78,7 @@ def _state(deployment: Deployment, settings: Settings, role: Role) -> Iterator[F
     yield from gateway_checks.realtime_findings(
         settings.realtime, deployment.shared.channels, has_gateways=bool(status.gateways)
     )
+    yield from feed_checks.feed_findings(status, settings.feed)
     yield from scale_checks.scale_findings(status, deployment.shared, pace, marks)
 
 

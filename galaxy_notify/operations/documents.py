@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, SkipValidation, TypeAdapter
 
+from galaxy_notify.redis_inspect.feed import FeedWriter
 from galaxy_notify.redis_inspect.gateways import Gateway
 from galaxy_notify.redis_inspect.notifications import Lease
 from galaxy_notify.redis_inspect.servers import Worker
@@ -202,6 +203,19 @@ class MemoryStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class FeedStatus:
+    """What waits for the feed: events of the streams (``lag``), of the ``backlog``, the oldest for
+    ``oldest_s``; what Postgres refused is ``parked``.
+    """
+
+    lag: int
+    backlog: int
+    parked: int
+    oldest_s: float
+    writers: tuple[FeedWriter, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """A deployment at one moment, as ``status --json`` prints it."""
 
@@ -215,6 +229,7 @@ class Status:
     redis: RedisStatus
     memory: MemoryStatus | None = None
     gateways: tuple[Gateway, ...] = ()
+    feed: FeedStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)

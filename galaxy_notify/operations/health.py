@@ -54,8 +54,11 @@ class Health:
         }
 
 
-def check_health(deployment: Deployment) -> Health:
-    """Write, and look for workers and for what is late; raise `RedisFault` without Redis."""
+def check_health(deployment: Deployment, *, has_feed: bool = False) -> Health:
+    """Write, and look for workers and for what is late; raise `RedisFault` without Redis.
+
+    *has_feed* as for `read_status`.
+    """
     reasons: list[str] = []
     write_ms: float | None = None
     try:
@@ -64,7 +67,7 @@ def check_health(deployment: Deployment) -> Health:
         if fault.fault.code in ("connection", "timeout"):
             raise
         reasons.append(f"redis refuses writes: {refusal(fault.fault)}")
-    status = read_status(deployment, with_memory=False)
+    status = read_status(deployment, with_memory=False, has_feed=has_feed)
     found = list(alarms(status))
     reasons += _stands_still(status, found)
     return Health(write_ms, status, tuple(reasons), tuple(_warnings(status, found)))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from galaxy_notify.operations.refusal import refusal
+from galaxy_notify.redis_inspect.feed import FeedState, read_feed
 from galaxy_notify.redis_inspect.gateways import Gateway, read_delays, read_gateways
 from galaxy_notify.redis_inspect.gauges import SKIPPED, TOTALS
 from galaxy_notify.redis_inspect.inspector import ChannelBacklog, read_backlogs
@@ -40,6 +41,8 @@ class DeploymentStatus:
     gateways: list[Gateway] = field(default_factory=list)
     #: Stream -> how old the oldest event is that gateways have not acknowledged, in ms.
     gateway_delays: Mapping[str, int] = field(default_factory=dict)
+    #: None for a deployment without a feed.
+    feed: FeedState | None = None
 
     @property
     def alive(self) -> list[Worker]:
@@ -57,6 +60,7 @@ class DeploymentStatus:
             "streams": {stream.key: _stream(stream) for stream in self.streams},
             "workers": [asdict(worker) for worker in self.workers],
             "gateways": [asdict(gateway) for gateway in self.gateways],
+            "feed": self.feed and self.feed.as_json(),
             "redis": {
                 "writes": self.redis.writes,
                 "refusal": refusal(self.redis.refusal) if self.redis.refusal else None,
@@ -66,8 +70,14 @@ class DeploymentStatus:
         }
 
 
-def read_status(deployment: Deployment, *, with_memory: bool = True) -> DeploymentStatus:
-    """Read the state of a deployment; raise `RedisFault`."""
+def read_status(
+    deployment: Deployment, *, with_memory: bool = True, has_feed: bool = False
+) -> DeploymentStatus:
+    """Read the state of a deployment; raise `RedisFault`.
+
+    *has_feed*: the settings say that it has a feed; without them Redis shows whether it has had
+    one.
+    """
     now_ms = server_now(deployment)
     totals, streams = read_totals(deployment), read_streams(deployment)
     return DeploymentStatus(
@@ -83,6 +93,7 @@ def read_status(deployment: Deployment, *, with_memory: bool = True) -> Deployme
         read_memory(deployment) if with_memory else None,
         read_gateways(deployment, now_ms),
         read_delays(deployment, streams, now_ms),
+        read_feed(deployment, streams, now_ms, is_expected=has_feed),
     )
 
 

@@ -13,6 +13,7 @@ from galaxy_notify.operations.health import LATEST_MS
 from galaxy_notify.operations.status import DeploymentStatus
 from galaxy_notify.redis_inspect.readers import GroupName, Readers
 from galaxy_notify.redis_inspect.stream import StreamReport
+from galaxy_notify.redis_state.feed_calls import FEED_GROUP
 from galaxy_notify.redis_state.group_report import GroupReport, least_lag
 
 
@@ -133,6 +134,10 @@ class Group:
         return f"{over}{least_lag(self.report):,} to read, {self.report['pending']:,} pending"
 
     @property
+    def _stops(self) -> str:
+        return f"publishing stops at {2 * self.stream.max_len:,} entries"
+
+    @property
     def _has_work(self) -> bool:
         return least_lag(self.report) > 0 or self.report["pending"] > 0
 
@@ -144,12 +149,12 @@ class Group:
             "it has no consumer" if seen_ms is None else f"no consumer seen for {duration(seen_ms)}"
         )
         what = f"{self._subject} is not read, {why}: {self._state}"
-        means = (
-            f"its users receive nothing; publishing stops at {2 * self.stream.max_len:,} entries"
-        )
+        means = f"its users receive nothing; {self._stops}"
         todo = (
             "start its gateway; a gateway busy with one event for this long reads again afterwards"
         )
+        if self.name == FEED_GROUP:
+            return self._feed_waits(what, "start a writer of the feed: `galaxy-notify feed`")
         # A consumer that waits in a read without end is given what there is to read.
         if self.readers.is_gone_for(GONE_MS) and least_lag(self.report):
             drop = f"`galaxy-notify stream drop-group {self.name}`"
@@ -162,17 +167,23 @@ class Group:
             return None
         what = f"{self._subject}: {self._state}, {holder} holds one for {duration(held_ms)}"
         means = "it is slow, hangs or has died; another live consumer takes the entry over"
-        todo = "`galaxy-notify stream groups`, and the log of the gateways"
+        who = "writers" if self.name == FEED_GROUP else "gateways"
+        todo = f"`galaxy-notify stream groups`, and the log of the {who}"
         return Finding("warning", "consumers", what, means, todo, AVAILABILITY)
 
     def _behind(self) -> Finding | None:
         if least_lag(self.report) < self.stream.max_len:
             return None
         what = f"{self._subject} is behind: {self._state}"
-        means = (
-            f"its users get events late; publishing stops at {2 * self.stream.max_len:,} entries"
-        )
+        if self.name == FEED_GROUP:
+            todo = "see what is said of postgres here, and the logs of the writers"
+            return self._feed_waits(what, todo)
+        means = f"its users get events late; {self._stops}"
         return Finding("warning", "consumers", what, means, "start more gateways", AVAILABILITY)
+
+    def _feed_waits(self, what: str, todo: str) -> Finding:
+        means = f"notifications come late into the feed; {self._stops}"
+        return Finding("warning", "consumers", what, means, todo, AVAILABILITY)
 
     def _unknown(self) -> Finding | None:
         if (self.readers.is_seen_known and self.readers.is_held_known) or not self._has_work:

@@ -9,6 +9,7 @@ import asyncio
 from time import monotonic
 from typing import Final, NamedTuple
 
+from galaxy_notify.publishing.feed_stand_in import FeedStandIn
 from galaxy_notify.publishing.state import ShardState
 from galaxy_notify.publishing.state_check import StateCheck
 from galaxy_notify.publishing.trimmers import AcceptedListTrimmer, StreamTrimmer
@@ -52,6 +53,7 @@ class Janitor:
         self._log = get_logger("janitor", worker=self._worker_id, shard=state.keys.shard)
         self.state_check = StateCheck(store, state, self._log)
         self.list_trimmer = AcceptedListTrimmer(store, state, self._log)
+        self._feed_stand_in = FeedStandIn(store, state, self._log)
         self._stream_trimmer = StreamTrimmer(store, self._log)
         edges = EdgeLog(self._log, "janitor interrupted", "janitor resumed")
         self._retry = Retry(OutageLog(edges), Stagger(), _RETRY)
@@ -88,6 +90,8 @@ class Janitor:
         if not await self._lock():
             self.state_check.drop_round()
             return JanitorPass(is_janitor=False)
+        # What leaves the feed's group can be trimmed at once.
+        moves_more = await self._feed_stand_in.run_once()
         trimmed = await self._stream_trimmer.trim(self._settings.gateway.group_idle_ms)
         if trimmed.gone:
             # Claiming may have waited for a shorter stream.
@@ -99,7 +103,7 @@ class Janitor:
             await self._shorten_leases()
         if self._is_due("forget", _FORGET_EVERY_S):
             await self._forget()
-        if await self.list_trimmer.trim() or trimmed.more:
+        if await self.list_trimmer.trim() or trimmed.more or moves_more:
             self._state.tidy_now.set()
         await self.state_check.page_if_due()
         return JanitorPass(True, trimmed.gone, expired, trimmed.is_long)

@@ -114,6 +114,7 @@ class Arrivals:
         for arrival in begun:
             user, cursor = arrival.stream.user, arrival.cursor
             read = reads[RecentPlace(user, cursor)] if cursor is not None else None
+            self._hub.receive_counts(user, attended[user].counts)
             if arrival.stream.issued_at * 1000 <= attended[user].logout_ms:
                 arrival.stream.end("logout")
             else:
@@ -122,19 +123,20 @@ class Arrivals:
 
     def _begin(self, arrival: Arrival, top: Cursor, read: Read | RedisFault | None) -> None:
         stream, cursor = arrival
+        counts = self._hub.counts_of(stream.user)
         if read is None or cursor is None:
-            stream.start(hello(top, resumed=False), top)
+            stream.start(hello(top, resumed=False, counts=counts), top)
             self._telemetry.stream_began("new")
         elif isinstance(read, RedisFault):
             # Only this list cannot be read now: the client is behind its cursor, and waits.
-            stream.start(hello(cursor, resumed=True), cursor)
+            stream.start(hello(cursor, resumed=True, counts=counts), cursor)
             self._telemetry.stream_began("resumed")
         elif read.word == Word.READ:
-            stream.start(hello(cursor, resumed=True), cursor)
+            stream.start(hello(cursor, resumed=True, counts=counts), cursor)
             stream.catch_up(read.messages)
             self._telemetry.stream_began("resumed")
         else:
-            stream.start(hello(read.top, resumed=False), read.top)
+            stream.start(hello(read.top, resumed=False, counts=counts), read.top)
             stream.put(reset(read.word, read.top))
             self._telemetry.stream_began("reset")
             self._telemetry.stream_reset(read.word)

@@ -16,6 +16,7 @@ import redis.asyncio
 
 from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.cursor import Cursor
+from galaxy_notify.model.feed import Counts
 from galaxy_notify.model.live_event import unpack_live_event
 from galaxy_notify.realtime.message import Message, notification
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
@@ -28,9 +29,9 @@ from galaxy_notify.redis_state.recent import (
     RecentPlace,
     StoredEvent,
     presence_attend,
+    read_here,
     read_logouts,
     read_missed,
-    read_tops,
     recent_read,
 )
 from galaxy_notify.redis_state.shared_settings import KeySpace
@@ -56,11 +57,13 @@ class Attended(NamedTuple):
     """What holds for a user who is here.
 
     *top* is the newest event of the recent list. Tokens that were issued until *logout_ms* (since
-    1970) are void; 0 where the user was not logged out.
+    1970) are void; 0 where the user was not logged out. *counts* are those of the unread mark; None
+    without one.
     """
 
     top: Cursor
     logout_ms: int
+    counts: Counts | None = None
 
 
 @dataclass(frozen=True)
@@ -95,11 +98,13 @@ class Attendance:
             )
         )
         attended: dict[str, Attended] = {}
-        for (_, some), tops, logouts in zip(parts, replies[::2], replies[1::2], strict=True):
-            if isinstance(tops, RedisFault) or isinstance(logouts, RedisFault):
+        for (_, some), here, logouts in zip(parts, replies[::2], replies[1::2], strict=True):
+            if isinstance(here, RedisFault) or isinstance(logouts, RedisFault):
                 continue
-            rows = zip(some, read_tops(tops, len(some)), read_logouts(logouts), strict=True)
-            attended |= {user: Attended(top, at) for user, top, at in rows if top is not None}
+            rows = zip(some, read_here(here, len(some)), read_logouts(logouts), strict=True)
+            attended |= {
+                user: Attended(found.top, at, found.counts) for user, found, at in rows if found
+            }
         return attended
 
     async def leave(self, users: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ import galaxy_notify
 from galaxy_notify.gateway.consumer import GatewayConsumer
 from galaxy_notify.gateway.event import Event
 from galaxy_notify.gateway.options import ConsumerOptions
+from galaxy_notify.live.placing import Placing
 from galaxy_notify.realtime.delivery import Delivery
 from galaxy_notify.redis_client.faults import NO_DEPLOYMENT, RedisFault
 from galaxy_notify.redis_state.consumer_connection import ConsumerConnection
@@ -58,13 +59,9 @@ class EventDelivery:
     async def _deliver(self, events: list[Event]) -> Mapping[str, object]:
         connection = await self._connected()
         realtime = self._settings.realtime
-        delivery = Delivery(
-            connection.client,
-            connection.key_space,
-            frozenset(realtime.channels),
-            RecentLimits(realtime.history, realtime.history_ms),
-        )
-        return await delivery(events)
+        limits = RecentLimits(realtime.history, realtime.history_ms)
+        placing = Placing(connection.client, connection.key_space, limits)
+        return await Delivery(placing, frozenset(realtime.channels))(events)
 
     async def _connected(self) -> ConsumerConnection:
         # Not the consumer's own connections: those wait for new events.

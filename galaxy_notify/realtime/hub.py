@@ -12,7 +12,8 @@ from time import monotonic
 from typing import Final
 
 from galaxy_notify.model.cursor import Cursor
-from galaxy_notify.realtime.message import Message
+from galaxy_notify.model.feed import Counts
+from galaxy_notify.realtime.message import Message, counted
 from galaxy_notify.realtime.stream import Offered, Stream
 from galaxy_notify.redis_state.recent import RecentPlace
 from galaxy_notify.redis_state.words import Word
@@ -25,11 +26,13 @@ _HELD_LENGTH: Final = 1 << 20
 class _User:
     """The streams of one user here, and the events that came too early for some of them."""
 
-    __slots__ = ("held", "streams", "top")
+    __slots__ = ("counts", "held", "streams", "top")
 
     def __init__(self) -> None:
         self.streams: set[Stream] = set()
         self.held: dict[Cursor, Message] = {}
+        #: The newest counts of the feed that this instance knows; live streams were sent them.
+        self.counts: Counts | None = None
         #: The top of the recent list when it was read last and held less than ``held``.
         self.top: Cursor | None = None
 
@@ -37,10 +40,19 @@ class _User:
 class Hub:
     """Which streams each user has on this instance, and what they still need."""
 
-    def __init__(self, reorder_s: float, wake: Callable[[], object]) -> None:
-        """Prepare; *wake* is called when the recent list of some user should be read."""
+    def __init__(
+        self,
+        reorder_s: float,
+        wake: Callable[[], object],
+        miss_counts: Callable[[str], object] = bool,
+    ) -> None:
+        """Prepare; *wake* is called when the recent list of some user should be read.
+
+        *miss_counts* is called with a user who is here and has no unread mark.
+        """
         self._reorder_s = reorder_s
         self._wake = wake
+        self._miss_counts = miss_counts
         self._users: dict[str, _User] = {}
         # User -> from when on (monotonic clock) its recent list is read.
         self._unsure: dict[str, float] = {}
@@ -100,6 +112,28 @@ class Hub:
             self._read_in(user_id, 0.0 if is_full else self._reorder_s)
         elif user.held:
             self._offer_held(user)
+
+    def counts_of(self, user_id: str) -> Counts | None:
+        """Return the newest counts of a user's feed that are known here."""
+        user = self._users.get(user_id)
+        return user.counts if user else None
+
+    def receive_counts(self, user_id: str, counts: Counts | None) -> None:
+        """Give the counts of a feed to the streams of its user, unless newer ones are known.
+
+        None says that the user has no unread mark.
+        """
+        user = self._users.get(user_id)
+        if user is not None and counts is None:
+            self._miss_counts(user_id)
+        if user is None or counts is None or not counts.is_newer(user.counts):
+            return
+        user.counts = counts
+        message = counted(counts)
+        for stream in user.streams:
+            # Until it is live its greeting is to come, which has them.
+            if stream.is_live:
+                stream.put(message)
 
     def compare(self, user_id: str, top: Cursor) -> None:
         """Compare the top of a user's recent list with what the streams have sent."""

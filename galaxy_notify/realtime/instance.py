@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import redis.asyncio
 
 from galaxy_notify.errors import Corrupt
+from galaxy_notify.feed.marks import Marks
 from galaxy_notify.model.live_event import unpack_live_event
 from galaxy_notify.realtime.arrivals import Arrival, Arrivals
 from galaxy_notify.realtime.attendance import Attendance, slices
@@ -22,11 +23,16 @@ from galaxy_notify.redis_client.async_retries import RetryUntilStopped, StopFlag
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.redis_client.nodes import refresh_primary
 from galaxy_notify.redis_client.retries import OutageLog, Stagger
-from galaxy_notify.redis_state.inbox import Inbox, Logout, Push, Telling
+from galaxy_notify.redis_state.inbox import Inbox, InboxItem, Logout, Push, Telling
 from galaxy_notify.redis_state.recent import RecentPlace
+from galaxy_notify.redis_state.unread import UserCounts
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.outage import EdgeLog
+
+if TYPE_CHECKING:
+    # It needs psycopg, and a deployment may have no feed.
+    from galaxy_notify.feed.missing_marks import MissingMarks
 
 #: The presence of all users is renewed three times in its time to live.
 _RENEW_SHARE: Final = 1 / 3
@@ -52,8 +58,11 @@ class Instance:
         attendance: Attendance,
         reorder_s: float,
         telemetry: Telemetry,
+        missing: MissingMarks | None = None,
     ) -> None:
-        self.hub = Hub(reorder_s, self._wake)
+        """Prepare; *missing* makes the unread marks that users here lack."""
+        self.hub = Hub(reorder_s, self._wake, missing.ask if missing else bool)
+        self._missing = missing
         self._attendance = attendance
         self._telemetry = telemetry
         self._renew_s = attendance.ttl_ms / 1000 * _RENEW_SHARE
@@ -83,6 +92,8 @@ class Instance:
     def stop(self) -> None:
         """End `run` soon."""
         self._stop.set()
+        if self._missing is not None:
+            self._missing.stop()
         self._unsure.set()
         self._renew_soon.set()
         self._arrivals.again()
@@ -97,7 +108,10 @@ class Instance:
     async def _serve(self) -> None:
         # Without an inbox nobody may be told that users are here.
         await self._retry_listen(self._inbox.renew)
-        loops = (self._listen(), self._renew(), self._admit(), self._read())
+        loops = [self._listen(), self._renew(), self._admit(), self._read()]
+        if self._missing is not None:
+            marks = Marks(self._client, self._attendance.key_space)
+            loops.append(self._missing.run(marks, self.hub.receive_counts))
         await together(self._stop, *(_until_stopped(loop) for loop in loops))
 
     async def _listen(self) -> None:
@@ -114,7 +128,7 @@ class Instance:
                 self._log.warning("unreadable entries in the inbox", entries=page.unread)
             await self.receive(page.entries)
 
-    async def receive(self, entries: Iterable[Telling | Push | Logout]) -> None:
+    async def receive(self, entries: Iterable[InboxItem]) -> None:
         """Give what came into the inbox to those of the users who are here."""
         given = size = 0
         for entry in entries:
@@ -126,7 +140,7 @@ class Instance:
                 given = size = 0
                 await asyncio.sleep(0)
 
-    def _give(self, entry: Telling | Push | Logout) -> int:
+    def _give(self, entry: InboxItem) -> int:
         """Give an entry to the streams of its user, and return its size in bytes."""
         match entry:
             case Telling():
@@ -141,6 +155,8 @@ class Instance:
                 return len(message.data)
             case Logout():
                 self._log_out(entry.user, entry.at_ms)
+            case UserCounts():
+                self.hub.receive_counts(*entry)
         return 0
 
     def _give_event(self, telling: Telling) -> None:
@@ -172,6 +188,7 @@ class Instance:
                 for user, found in attended.items():
                     self.hub.compare(user, found.top)
                     self._log_out(user, found.logout_ms)
+                    self.hub.receive_counts(user, found.counts)
                 self._arrivals.renewed(attended)
                 # All at once would hold up Redis for others.
                 if some is not parts[-1] and await self._stop.wait(self._renew_s / 2 / len(parts)):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
 from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.cursor import Cursor
+from galaxy_notify.model.feed import Counts
 from galaxy_notify.model.live_event import LiveEvent, Retraction
 
 _text: Final = json.JSONEncoder(
@@ -73,9 +73,10 @@ def _frame_head(size: int) -> bytes:
     return b"\x81\x7f" + size.to_bytes(8, "big")
 
 
-def hello(cursor: Cursor, *, resumed: bool, counts: Mapping[str, Any] | None = None) -> Message:
+def hello(cursor: Cursor, *, resumed: bool, counts: Counts | None = None) -> Message:
     """Return the first message of a stream; what follows begins behind the cursor."""
-    data = {"cursor": str(cursor), "resumed": resumed, "counts": counts}
+    document = counts and counts.document()
+    data = {"cursor": str(cursor), "resumed": resumed, "counts": document}
     return Message("hello", _text(data), cursor)
 
 
@@ -103,6 +104,11 @@ def reset(reason: str, cursor: Cursor) -> Message:
 def pushed(kind: str, data: str) -> Message:
     """Return a message of the user's own application; *data* is JSON text."""
     return Message("message", f'{{"type":{_text(kind)},"data":{data}}}')
+
+
+def counted(counts: Counts) -> Message:
+    """Return the message of the counts of the user's feed."""
+    return Message("counts", _text(counts.document()))
 
 
 def status(*, live: bool) -> Message:

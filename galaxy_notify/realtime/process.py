@@ -15,6 +15,7 @@ import uvicorn
 
 from galaxy_notify import __version__
 from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.feed.opening import open_missing_marks
 from galaxy_notify.process.end_signals import EndSignals
 from galaxy_notify.process.join import DeploymentJoin
 from galaxy_notify.process.open_files import raise_limit
@@ -87,7 +88,7 @@ class GatewayProcess:
     def __init__(
         self, settings: Settings, sockets: list[Listener], read_settings: Callable[[], Settings]
     ) -> None:
-        """Prepare; raise `ConfigurationError` for a key that cannot be used.
+        """Prepare; raise `ConfigurationError` for a key or a feed that cannot be used.
 
         *read_settings* returns the settings again after SIGHUP.
         """
@@ -102,6 +103,7 @@ class GatewayProcess:
         self._telemetry = self._scraped.telemetry
         self._connections = Connections(settings.realtime, self._telemetry)
         self._readiness = Readiness()
+        self._missing = open_missing_marks(settings)
         self._app = App(settings.realtime, self._connections, self._readiness, self._scraped)
         self._supervisor = environ_supervisor()
         self._stop = asyncio.Event()
@@ -213,7 +215,8 @@ class GatewayProcess:
             attendance = Attendance(
                 client, key_space, name, own.presence_ttl_ms, own.history, own.buffer_events
             )
-            instance = Instance(client, attendance, own.reorder_ms / 1000, self._telemetry)
+            reorder_s, missing = own.reorder_ms / 1000, self._missing
+            instance = Instance(client, attendance, reorder_s, self._telemetry, missing)
             if self._app.ways_in is not None:
                 self._app.ways_in.begin(Serving(instance, Tickets(client, key_space)))
             parts += [instance, self._connections]
@@ -283,7 +286,7 @@ def _restart_needed(old: Settings, new: Settings) -> list[str]:
     """Return the names of the changed settings that need a restart, sorted."""
     return sorted(
         f"{section}.{field}"
-        for section in ("redis", "realtime")
+        for section in ("redis", "realtime", "feed")
         for field, value in getattr(new, section)
         if f"{section}.{field}" not in _RELOADABLE
         and value != getattr(getattr(old, section), field)

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from galaxy_notify.errors import InvalidPush, InvalidQuery
+from galaxy_notify.live.parts import cut
+from galaxy_notify.live.tellings import ENTRY_LIMITS, InboxEntry, write_inboxes
 from galaxy_notify.model.ids import NAME
 from galaxy_notify.model.json_data import UnfitData, copy_of, kind_of
 from galaxy_notify.model.refusals import WANTED, shown
-from galaxy_notify.realtime.parts import cut
 from galaxy_notify.realtime.resident import Joined
-from galaxy_notify.realtime.tellings import ENTRY_LIMITS, InboxEntry, write_inboxes
 from galaxy_notify.realtime.whereabouts import checked_user, instances_of
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_state.inbox import Push, push

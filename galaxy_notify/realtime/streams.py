@@ -9,6 +9,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from galaxy_notify.errors import InvalidQuery, StreamClosed
+from galaxy_notify.feed.opening import open_missing_marks
 from galaxy_notify.model.cursor import UNKNOWN, Cursor, parse_cursor
 from galaxy_notify.model.json_data import kind_of
 from galaxy_notify.process.process_id import process_id
@@ -94,6 +95,7 @@ class Streams(Resident):
         own = settings.realtime
         self._limits = BufferLimits(own.buffer_events, own.buffer_bytes)
         self._open = OpenStreams()
+        self._missing = open_missing_marks(settings)
         self._serving: Instance | None = None
 
     @classmethod
@@ -205,7 +207,8 @@ class Streams(Resident):
             client, key_space, name, own.presence_ttl_ms, own.history, own.buffer_events
         )
         telemetry = Telemetry.off()
-        self._serving = Instance(client, attendance, own.reorder_ms / 1000, telemetry)
+        reorder_s = own.reorder_ms / 1000
+        self._serving = Instance(client, attendance, reorder_s, telemetry, self._missing)
         registry = GatewayRegistry(client, key_space, name, consumes=own.consume)
         inbox = Inbox(client, key_space.prefix, name)
         parts: list[Part] = [Reporting(registry, inbox, self._open, telemetry), self._serving]

@@ -90,20 +90,20 @@ def read_lost_gateways(deployment: Deployment, now_ms: int) -> list[LostGateway]
 
 
 def read_delays(
-    deployment: Deployment, streams: Iterable[StreamReport], now_ms: int
+    deployment: Deployment, streams: Iterable[StreamReport], now_ms: int, name: str = REALTIME_GROUP
 ) -> Mapping[str, int]:
-    """Return how old the oldest event is that gateways have not acknowledged, in ms, by stream.
+    """Return how old the oldest event is that a group has not acknowledged, in ms, by stream.
 
-    A stream without the gateways' group is missing, and one whose group has nothing to do. Raises
+    A stream without the group is missing, and one whose group has nothing to do. Raises
     `RedisFault`.
     """
     delays: dict[str, int] = {}
     for stream in streams:
-        group = stream.groups.get(REALTIME_GROUP)
+        group = stream.groups.get(name)
         if group is None or (group["lag"] == 0 and not group["pending"]):
             continue
         pending_s = group["oldest_pending_s"] or 0
-        unread_ms = _unread_ms(deployment, stream.key, now_ms) if group["lag"] != 0 else 0
+        unread_ms = _unread_ms(deployment, stream.key, now_ms, name) if group["lag"] != 0 else 0
         delays[stream.key] = max(round(pending_s * 1000), unread_ms)
     return delays
 
@@ -150,12 +150,12 @@ def _gateway(name: str, reported: Mapping[str, str], length: int, now_ms: int) -
     )
 
 
-def _unread_ms(deployment: Deployment, stream: str, now_ms: int) -> int:
+def _unread_ms(deployment: Deployment, stream: str, now_ms: int, name: str) -> int:
     """Return the age of the first event that the group has not been given; 0 without any."""
     (groups,) = read_all(deployment, [["XINFO", "GROUPS", stream]])
     rows: list[dict[bytes, Any]] = [pairs(row) for row in groups]
     for row in rows:
-        if text(row[b"name"]) == REALTIME_GROUP:
+        if text(row[b"name"]) == name:
             after = f"({text(row[b'last-delivered-id'])}"
             (entries,) = read_all(deployment, [["XRANGE", stream, after, "+", "COUNT", 1]])
             return max(0, now_ms - order_of(text(entries[0][0]))[0]) if entries else 0

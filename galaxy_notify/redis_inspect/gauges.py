@@ -9,6 +9,7 @@ import redis.asyncio
 
 from galaxy_notify.redis_client.faults import RedisFault, as_fault
 from galaxy_notify.redis_client.replies import moment, number
+from galaxy_notify.redis_state.feed_calls import FEED_GROUP
 from galaxy_notify.redis_state.group_report import FREQUENT, group_report_async, least_lag
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.telemetry import Backlog, Snapshot
@@ -39,14 +40,16 @@ async def read_gauges(client: redis.asyncio.Redis, keys: Keys, channels: Sequenc
         pipeline = client.pipeline(transaction=False)
         pipeline.xlen(keys.stream)
         pipeline.hmget(keys.totals, *_REPORTED)
+        pipeline.xlen(keys.feed_backlog)
         for channel in channels:
             pipeline.zcard(keys.schedule(channel))
             pipeline.zcount(keys.schedule(channel), "-inf", now_ms - _OVERDUE_MS)
             pipeline.zrange(keys.schedule(channel), 0, 0, withscores=True)
             pipeline.zcard(keys.dead(channel))
             pipeline.sismember(keys.paused, channel)
-        length, totals, *rest = await pipeline.execute(raise_on_error=False)
+        length, totals, backlog, *rest = await pipeline.execute(raise_on_error=False)
         shard, lags = keys.shard, await _lags(client, keys)
+        waiting = _number(backlog)
         return Snapshot(
             {
                 (shard, channel): _backlog(rest[5 * i : 5 * i + 5], now_ms)
@@ -55,6 +58,7 @@ async def read_gauges(client: redis.asyncio.Redis, keys: Keys, channels: Sequenc
             {shard: _number(length)},
             {(shard, group): lag for group, lag in lags.items()},
             {(shard, outcome): count for outcome, count in _totals(totals).items()},
+            {shard: waiting} if waiting or FEED_GROUP in lags else {},
         )
 
 

@@ -9,13 +9,14 @@ from typing import Any, Final, NamedTuple
 import redis
 
 from galaxy_notify.redis_client.faults import RedisFault, as_fault
-from galaxy_notify.redis_client.flows import unwrap
+from galaxy_notify.redis_client.flows import unwrap, unwrap_or
 from galaxy_notify.redis_client.nodes import at_shard
 from galaxy_notify.redis_client.replies import text
 from galaxy_notify.redis_client.runner import run_all_sync
 from galaxy_notify.redis_client.scripts import Command
 from galaxy_notify.redis_inspect.readers import Readers, read_readers
 from galaxy_notify.redis_state.deployment import Deployment, server_now, try_all
+from galaxy_notify.redis_state.feed_calls import FEED_GROUP
 from galaxy_notify.redis_state.group_report import (
     GroupReport,
     StreamId,
@@ -94,15 +95,27 @@ def _read(
             yield _entry(by_stream[name.decode()], row)
 
 
+def moved_entries(client: redis.Redis, all_keys: Sequence[Keys], group: str) -> int:
+    """Return how many entries of a group were moved to a backlog: only the feed has one."""
+    if group != FEED_GROUP:
+        return 0
+    replies = run_all_sync(client, [Command(["XLEN", keys.feed_backlog]) for keys in all_keys])
+    return sum(int(unwrap_or(reply, 0)) for reply in replies)
+
+
 def drop_group(client: redis.Redis, all_keys: Sequence[Keys], group: str) -> int:
-    """Forget a group, its marks and its losses on every shard; return on how many shards it was."""
+    """Forget a group, its marks and its losses on every shard; return on how many shards it was.
+
+    That of the feed takes its backlog with it.
+    """
     dropped = 0
     for keys in all_keys:
+        own = [keys.feed_backlog, keys.feed_writers] if group == FEED_GROUP else []
         destroyed, *forgotten = run_all_sync(
             client,
             [
                 Command(["XGROUP", "DESTROY", keys.stream, group]),
-                Command(["UNLINK", keys.seen(group)]),
+                *(Command(["UNLINK", key]) for key in [keys.seen(group), *own]),
                 Command(["HDEL", keys.lost, group]),
             ],
         )

@@ -47,9 +47,11 @@ class Parking(NamedTuple):
     reason: str
 
 
-def event_park(keys: Keys, group: str, consumer: str, item: Parking, most: int) -> ScriptCall:
-    """Put an entry that the group can't handle aside."""
-    args: list[Argument] = [group, consumer, *item, most]
+def event_park(
+    keys: Keys, group: str, consumer: str, item: Parking, most: int, *, deletes: bool = False
+) -> ScriptCall:
+    """Put an entry that the group can't handle aside; *deletes* it where nothing trims it."""
+    args: list[Argument] = [group, consumer, *item, most, "1" if deletes else ""]
     return ScriptCall(script("event_park"), [keys.stream, keys.parked, keys.never], args)
 
 

@@ -1,4 +1,4 @@
-"""The inbox of a gateway instance: the stream in which others tell it of events of its users.
+"""The inbox of a gateway instance: the stream in which others tell it of its users: events, counts.
 
 Only its owner makes it, so that one who tells of an event never leaves an inbox behind that nobody
 reads. It expires soon after its owner has stopped renewing it.
@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgpack
 import redis.asyncio
 
 from galaxy_notify.model.cursor import Cursor
+from galaxy_notify.model.feed import Counts
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.runner import run_all
 from galaxy_notify.redis_client.scripts import Command
 from galaxy_notify.redis_client.stream_member import ask
 from galaxy_notify.redis_state.keys import inbox_key
+from galaxy_notify.redis_state.unread import UserCounts
 
 TTL_MS: Final = 60_000
 #: Entries that wait for an instance that does not read; what is cut off is read from the lists.
@@ -27,6 +29,7 @@ _ENTRIES_MAX: Final = 10_000
 _TELLINGS: Final = b"tellings"
 _PUSHES: Final = b"pushes"
 _LOGOUTS: Final = b"logouts"
+_COUNTS: Final = b"counts"
 _FIRST: Final = b"made"
 
 
@@ -78,15 +81,24 @@ def tell_logout(prefix: str, instance: str, logout: Logout) -> Command:
     return _entry(prefix, instance, _LOGOUTS, [logout])
 
 
+def tell_counts(prefix: str, instance: str, counts: Sequence[UserCounts]) -> Command:
+    """Tell an instance of the counts of its users' feeds; answers as `tell`."""
+    return _entry(prefix, instance, _COUNTS, [(user, *found) for user, found in counts])
+
+
 def _entry(prefix: str, instance: str, field: bytes, rows: Sequence[Any]) -> Command:
     key, packed = inbox_key(prefix, instance), msgpack.packb(rows)
     return Command(["XADD", key, "NOMKSTREAM", "MAXLEN", "~", _ENTRIES_MAX, "*", field, packed])
 
 
+#: What others tell an instance of one of its users.
+InboxItem: TypeAlias = Telling | Push | Logout | UserCounts
+
+
 class InboxPage(NamedTuple):
     """What came into an inbox, in order; *unread* entries could not be read."""
 
-    entries: Sequence[Telling | Push | Logout]
+    entries: Sequence[InboxItem]
     unread: int
 
 
@@ -165,7 +177,7 @@ def _rows(reply: Any) -> list[tuple[bytes, Mapping[bytes, bytes]]]:
     return found
 
 
-def _read_entry(fields: Mapping[bytes, bytes]) -> Sequence[Telling | Push | Logout] | None:
+def _read_entry(fields: Mapping[bytes, bytes]) -> Sequence[InboxItem] | None:
     """Return what an entry says; None if it was not written by this module."""
     if _FIRST in fields:
         return []
@@ -199,13 +211,19 @@ def _logout(*fields: Any) -> Logout:
     return Logout(*fields)
 
 
+def _counts(*fields: Any) -> UserCounts:
+    _check(fields, str, int, int, int, int)
+    return UserCounts(fields[0], Counts(*fields[1:]))
+
+
 def _check(fields: Sequence[Any], *types: type) -> None:
     if tuple(map(type, fields)) != types:
         raise TypeError("not what this module writes")
 
 
-_READERS: Final[Mapping[bytes, Callable[..., Telling | Push | Logout]]] = {
+_READERS: Final[Mapping[bytes, Callable[..., InboxItem]]] = {
     _TELLINGS: _telling,
     _PUSHES: _push,
     _LOGOUTS: _logout,
+    _COUNTS: _counts,
 }

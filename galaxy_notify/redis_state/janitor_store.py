@@ -17,6 +17,8 @@ from galaxy_notify.redis_client.scripts import Command
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.consumer_names import forget_consumers
 from galaxy_notify.redis_state.dead_retention import DeadRules, ExpiredDead, expire_dead
+from galaxy_notify.redis_state.feed_backlog import FeedBacklog, backlog_keys, feed_members
+from galaxy_notify.redis_state.feed_calls import FEED_GROUP
 from galaxy_notify.redis_state.group_report import has_no_key
 from galaxy_notify.redis_state.joining import assert_deployment
 from galaxy_notify.redis_state.keys import Keys
@@ -122,13 +124,28 @@ class JanitorStore:
             (found,) = await run_all(self._client, [Command(["XINFO", "GROUPS", self.keys.stream])])
             groups = [] if has_no_key(found) else [pairs(group) for group in unwrap(found)]
         # A group with one name keeps it.
-        crowded = [group[b"name"] for group in groups if int(group[b"consumers"]) > 1]
+        crowded = [(self.keys, group[b"name"]) for group in groups if int(group[b"consumers"]) > 1]
+        if await self.has_feed():
+            crowded.append((backlog_keys(self.keys), FEED_GROUP.encode()))
         return any(
             [
-                await forget_consumers(self._client, self.keys, name, _CONSUMER_MS)
-                for name in crowded
+                await forget_consumers(self._client, keys, name, _CONSUMER_MS)
+                for keys, name in crowded
             ]
         )
+
+    async def has_feed(self) -> bool:
+        """Return whether a writer of the feed has run once, or a daemon that knows of the feed."""
+        return bool(await self._ask("EXISTS", self.keys.feed_backlog))
+
+    async def join_feed(self) -> None:
+        """Make the groups of the feed at the beginning of stream and backlog, unless they exist."""
+        for member in feed_members(self._client, self.keys, consumer=""):
+            await member.join()
+
+    def feed_backlog(self, worker_id: str) -> FeedBacklog:
+        """Return the backlog, of which *worker_id* takes care."""
+        return FeedBacklog(self._client, self.keys, self.shared, worker_id)
 
     async def shorten_leases(self, channel: str) -> int:
         """Shorten leases that last too long because the clock was set back; return how many."""

@@ -54,6 +54,14 @@ class Keys:
     workers = _key("workers")
     #: The sorted set of gateway instances by their last progress; on the first shard only.
     gateways = _key("gateways")
+    #: The stream of events that were moved out of the way of trimming, until Postgres takes them.
+    feed_backlog = _key("feed_backlog")
+    #: The sorted set of writers of the feed by their last report.
+    feed_writers = _key("feed_writers")
+    #: The process that sweeps the counts of the feed; on the first shard only.
+    sweeper = _key("sweeper")
+    #: The hash of how far that sweep has come; on the first shard only.
+    swept = _key("swept")
     #: The mark of a deployment where some user has preferences.
     preferred = _key("preferred")
     #: The mark that ends a write which replicas or the disk confirm.
@@ -111,6 +119,10 @@ class Keys:
     def recent(self, user: str) -> str:
         """Return the list of the newest events of a user."""
         return f"{self.tag}recent:{user}"
+
+    def unread(self, user: str) -> str:
+        """Return the hash of the counts of a user's feed."""
+        return f"{self.tag}unread:{user}"
 
     def tickets(self, user: str) -> str:
         """Return the sorted set of a user's unused tickets, by when they expire."""

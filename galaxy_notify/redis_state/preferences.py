@@ -24,7 +24,7 @@ from galaxy_notify.redis_state.words import Word
 MOST_USERS: Final = 256
 #: Keys that a page of all users looks at.
 _COUNT: Final = 256
-_FIELDS: Final = 4
+_FIELDS: Final = len(PreferenceFields._fields)
 
 
 def preference_query(keys: Keys, type_name: str, users: Sequence[str]) -> ScriptCall:
@@ -35,7 +35,7 @@ def preference_query(keys: Keys, type_name: str, users: Sequence[str]) -> Script
 
 @reader
 def read_queried(reply: Any, users: int) -> list[PreferenceFields]:
-    """Read the answer to `preference_query`: four values for each user."""
+    """Read the answer to `preference_query`: six values for each user."""
     if not isinstance(reply, list) or len(reply) != _FIELDS * users:
         raise ValueError(f"no answer of {users} users")
     # A value that is not bytes, such as an error within the list, counts as absent.

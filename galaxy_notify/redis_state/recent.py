@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from galaxy_notify.model.cursor import BEGINNING, Cursor, parse_cursor, recent_id
+from galaxy_notify.model.feed import Counts, parse_counts
 from galaxy_notify.model.ids import first_part
 from galaxy_notify.model.live_event import Retraction
 from galaxy_notify.redis_client.replies import reader
@@ -180,12 +181,25 @@ def presence_end(keys: Keys, instance: str, user: str) -> Command:
     return Command(["ZREM", keys.presence(user), instance])
 
 
+class Here(NamedTuple):
+    """What holds for a user whose presence was noted.
+
+    *top* is the newest event of the recent list. *counts* are None without an unread mark.
+    """
+
+    top: Cursor
+    counts: Counts | None
+
+
 @reader
-def read_tops(reply: Any, users: int) -> list[Cursor | None]:
-    """Read the tops that `presence_attend` answers; None for a user whose presence was refused."""
-    if len(reply) != users:
+def read_here(reply: Any, users: int) -> list[Here | None]:
+    """Read what `presence_attend` answers; None for a user whose presence was refused."""
+    if len(reply) != 2 * users:
         raise ValueError(f"no answer of {users} users")
-    return [_cursor(place) if place else None for place in reply]
+    return [
+        Here(_cursor(place), parse_counts(mark.split(b" "))) if place else None
+        for place, mark in zip(reply[::2], reply[1::2], strict=True)
+    ]
 
 
 @reader

@@ -16,6 +16,7 @@ class Role(StrEnum):
     INTAKE = "intake"
     CONSUMER = "consumer"
     GATEWAY = "gateway"
+    FEED = "feed"
     OPERATOR = "operator"
     READER = "reader"
 
@@ -129,8 +130,8 @@ _ACCEPT_WRITES: Final = """
 RIGHTS: Final[Mapping[Role, Rights]] = {
     Role.DAEMON: _rights(
         """
-        abandoned:* accepted client-events dead:* janitor leases:* lost meta never notification:*
-        orphans parked paused schedule:* totals wake:* worker:* workers
+        abandoned:* accepted client-events dead:* feed_backlog feed_writers janitor leases:* lost
+        meta never notification:* orphans parked paused schedule:* totals wake:* worker:* workers
         """,
         """
         exec exists get hexists hget hkeys hlen hmget hscan hstrlen llen multi pttl scan sismember
@@ -140,8 +141,9 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         """
         abandoned:* = hdel
         accepted = xdel xtrim
-        client-events = xack xadd xdel xgroup|delconsumer xtrim
+        client-events = xack xadd xdel xgroup|create xgroup|delconsumer xreadgroup xtrim
         dead:* leases:* = zadd zrem
+        feed_backlog = xadd xgroup|create xgroup|delconsumer
         janitor = del pexpire set
         lost = hdel hincrby
         meta = hset hsetnx
@@ -176,7 +178,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         # Inboxes have slots of their own, and tags that the pattern of shards fits too.
         """
         client-events gateway:* gateways inbox logout:* lost meta never parked presence:* recent:*
-        tickets:*
+        tickets:* unread:*
         """,
         """
         exists hmget lindex llen lpos lrange mget scan time xlen xpending xrange xread zrangebyscore
@@ -191,6 +193,31 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         presence:* = del pexpire zadd zrem zremrangebyscore
         recent:* = del ltrim pexpire rpush
         tickets:* = pexpire zadd zrem zremrangebyrank zremrangebyscore
+        unread:* = del hset pexpire
+        """,
+    ),
+    Role.FEED: _rights(
+        # Also what it takes to deliver what is published directly, and its counts.
+        """
+        client-events feed_backlog feed_writers inbox lost meta never parked presence:* recent:*
+        sweeper swept unread:*
+        """,
+        """
+        exists get hmget lindex lpos pttl scan time xinfo|groups xlen xpending xrange zrangebyscore
+        zrevrangebyscore
+        """,
+        """
+        client-events = xack xclaim xgroup|create xgroup|delconsumer xreadgroup
+        feed_backlog = xack xadd xclaim xdel xgroup|create xgroup|delconsumer xreadgroup
+        feed_writers = zadd zrem zremrangebyscore
+        inbox = xadd
+        lost = hdel
+        parked = xadd xtrim
+        presence:* = zrem
+        recent:* = del ltrim pexpire rpush
+        sweeper = del pexpire set
+        swept = del hset
+        unread:* = del hset pexpire
         """,
     ),
     Role.OPERATOR: _rights(
@@ -208,7 +235,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         client-events = xgroup|destroy
         dead:* schedule:* = zadd zrem
         gateways = del zrem
-        gateway:* inbox presence:* recent:* = del pexpire
+        gateway:* inbox presence:* recent:* unread:* = del pexpire
         inbox = xadd
         logout:* = set
         tickets:* = del
@@ -219,7 +246,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         pauses = hdel hset
         preferences:* = del hdel hset
         cooldown:* newest:* preferred = set
-        seen:* = unlink
+        feed_backlog feed_writers seen:* = unlink
         totals = hincrby
         wake:* = rpush
         workers = zadd

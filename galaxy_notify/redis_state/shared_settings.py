@@ -28,7 +28,8 @@ _SECTION_OF: Final = {
     **dict.fromkeys(("stream", "max_len", "trim"), "gateway"),
     **dict.fromkeys(("max_payload_bytes", "max_routes", "past_due_ms"), "limits"),
     **dict.fromkeys(("settled_ms", "idempotency_ms"), "retention"),
-    **dict.fromkeys(("cooldown_ms", "cooldowns", "mandatory", "quiet_channels"), "rules"),
+    **dict.fromkeys(("cooldown_ms", "cooldowns", "mandatory"), "rules"),
+    **dict.fromkeys(("quiet_channels", "default_channels"), "rules"),
     "max_attempts": "retry",
 }
 
@@ -53,6 +54,7 @@ class SharedSettings:
     cooldowns: tuple[str, ...] = ()
     mandatory: tuple[str, ...] = ()
     quiet_channels: tuple[str, ...] = ("push",)
+    default_channels: tuple[str, ...] = ("push",)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> SharedSettings:
@@ -80,6 +82,11 @@ class SharedSettings:
             name: ",".join(value) if isinstance(value, tuple) else str(value)
             for name, value in stored.items()
         }
+
+    @property
+    def defaults(self) -> tuple[str, ...]:
+        """Return the channels of an intent that names none; those not deployed are left out."""
+        return tuple(channel for channel in self.default_channels if channel in self.channels)
 
     def keep_ms(self, *, keyed: bool, kind: str = "") -> int:
         """Return how long a notification is kept once no route needs it.

@@ -72,6 +72,8 @@ class Word(StrEnum):
     BEHIND = auto()
     # user_deliver
     APPENDED = auto()
+    # unread_mark
+    WRITTEN = auto()
     # recent_read: why events may be missing
     READ = auto()
     ROLLED_BACK = auto()

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from galaxy_notify.settings.feed import FeedSettings
     from galaxy_notify.settings.http import HttpSettings
     from galaxy_notify.settings.loading import load_settings, settings_from
     from galaxy_notify.settings.realtime import RealtimeSettings
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from galaxy_notify.settings.worker import WorkerSettings
 
 __all__ = [
+    "FeedSettings",
     "GatewaySettings",
     "HttpSettings",
     "IntakeSettings",
@@ -48,6 +50,7 @@ __all__ = [
 # Loaded on first use: building the models of all sections takes longer than the rest of an import.
 _HOMES = {
     **dict.fromkeys(__all__, "sections"),
+    "FeedSettings": "feed",
     "HttpSettings": "http",
     "RealtimeSettings": "realtime",
     "RedisSettings": "redis",

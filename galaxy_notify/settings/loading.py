@@ -37,9 +37,10 @@ def load_settings(
     given = {"redis": {"url": EMBEDDED}} if embedded else {}
     settings = _settings(Reading(settings_file(config, environ), environ, given, "--embedded"))
     directory = environ.get(CREDENTIALS_VARIABLE)
-    path = Path(directory or "", "redis__password")
-    if directory and settings.sources["redis.password"] == str(path):
-        settings.redis._password_file = path
+    for name, section in (("redis", settings.redis), ("feed", settings.feed)):
+        path = Path(directory or "", f"{name}__password")
+        if directory and settings.sources[f"{name}.password"] == str(path):
+            section._password_file = path
     return settings
 
 
@@ -95,7 +96,7 @@ def _rule(name: str, field: FieldInfo, fault: Mapping[str, Any]) -> str:
         rule = _KINDS.get(kind) or _expected(field)
     if kind == "value_error" and isinstance(value, list | tuple):
         return rule
-    if is_secret(field) or name == "redis.url":
+    if is_secret(field) or name.endswith(".url"):
         return rule if isinstance(value, str) else f"{rule}, not {kind_of(value)}"
     return f"{rule}, not {shown(value)}"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 
 from pydantic import Field, PrivateAttr, SecretStr
@@ -14,7 +13,7 @@ from galaxy_notify.settings.values import (
     Prefix,
     Section,
     Url,
-    credential_text,
+    current_password,
     number,
 )
 
@@ -59,7 +58,8 @@ class RedisSettings(Section):
     state_dir: FilePath | None = Field(
         None,
         description="Data directory of the embedded server; unset: $STATE_DIRECTORY, else "
-        "$XDG_STATE_HOME/galaxy-notify, else ~/.local/state/galaxy-notify.",
+        "$XDG_STATE_HOME/galaxy-notify, else ~/.local/state/galaxy-notify. The embedded Postgres "
+        "uses the same name with -postgres.",
     )
     durability: Durability = Field(
         "none",
@@ -82,7 +82,4 @@ class RedisSettings(Section):
 
     def current_password(self) -> str | None:
         """Return the password as it is now: a credential is read again at every call."""
-        if self._password_file is not None:
-            with suppress(OSError, UnicodeDecodeError):
-                return credential_text(self._password_file) or None
-        return self.password.get_secret_value() if self.password else None
+        return current_password(self._password_file, self.password)

@@ -1,6 +1,6 @@
 """All settings: every field with its default, its bounds and what it means.
 
-The sections ``redis``, ``worker``, ``http`` and ``realtime`` have files of their own.
+The sections ``redis``, ``worker``, ``http``, ``realtime`` and ``feed`` have files of their own.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pydantic import (
     SecretStr,
 )
 
+from galaxy_notify.settings.feed import FeedSettings
 from galaxy_notify.settings.http import HttpSettings
 from galaxy_notify.settings.realtime import RealtimeSettings
 from galaxy_notify.settings.redis import RedisSettings
@@ -24,6 +25,7 @@ from galaxy_notify.settings.values import (
     MASK,
     YEAR_MS,
     Channel,
+    Channels,
     Encoder,
     Group,
     Intents,
@@ -107,7 +109,10 @@ class LimitsSettings(Section):
         262_144, (128, 4_194_304), "Maximum size of an event's payload, in bytes."
     )
     max_routes: int = number(
-        1000, (1, 1000), "Maximum routes in one part; a larger intent is split into parts."
+        1000,
+        (1, 1000),
+        "Maximum routes in one part, or recipients if the intent names no channels; a larger "
+        "intent is split into parts.",
     )
     past_due_ms: int = number(
         0,
@@ -147,7 +152,13 @@ class RulesSettings(Section):
         "for the type itself applies.",
     )
     quiet_channels: Annotated[tuple[Channel, ...], Field(strict=False)] = Field(
-        ("push",), description="Channels that are deferred until a user's quiet hours end."
+        ("push",),
+        description="Channels that are deferred until a user's quiet hours end; in_app never is.",
+    )
+    default_channels: Channels = Field(
+        ("push",),
+        description="Channels of an intent that names none, where the recipient's preferences do "
+        "not either; those missing in worker.channels are ignored.",
     )
 
 
@@ -206,6 +217,7 @@ class Settings(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True
     intake: IntakeSettings = Field(default_factory=IntakeSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
     realtime: RealtimeSettings = Field(default_factory=RealtimeSettings)
+    feed: FeedSettings = Field(default_factory=FeedSettings)
 
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
 

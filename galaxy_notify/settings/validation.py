@@ -10,15 +10,18 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from galaxy_notify.model.json_data import printable
+from galaxy_notify.settings.feed import FeedSettings
 from galaxy_notify.settings.http import LEAST_SECRET, SHARED, HttpSettings, is_loopback
+from galaxy_notify.settings.postgres_url import files_of
 from galaxy_notify.settings.realtime import RealtimeSettings
 from galaxy_notify.settings.sections import Settings
 from galaxy_notify.settings.values import EMBEDDED
 
 #: Names of a shard's keys behind the hash tag, without its own stream.
 _KEYS: Final = (
-    "(abandoned|cooldown|dead|leases|newest|notification|preferences|schedule|seen|wake|worker):"
-    "|(accepted|confirmed|janitor|meta|never|orphans|parked|paused|preferred|totals|workers)$"
+    "(abandoned|cooldown|dead|leases|newest|notification|preferences|schedule|seen|unread|wake"
+    "|worker):|(accepted|confirmed|feed_backlog|feed_writers|janitor|meta|never|orphans|parked"
+    "|paused|preferred|sweeper|swept|totals|workers)$"
 )
 _TAGGED: Final = re.compile(r"\{[^{}]+\}")
 
@@ -45,6 +48,7 @@ def broken_rules(settings: Settings) -> Iterator[BrokenRule]:
     yield from _http(settings.http)
     yield from _realtime(settings.realtime, settings.http)
     yield from _durability(settings)
+    yield from _feed(settings.feed)
     retry = settings.retry
     if retry.backoff_min_ms > retry.backoff_max_ms:
         fields = ("retry.backoff_min_ms", "retry.backoff_max_ms")
@@ -138,6 +142,21 @@ def _realtime(realtime: RealtimeSettings, http: HttpSettings) -> Iterator[Broken
     if not realtime.consume and not realtime.serve:
         fields = ("realtime.serve", "realtime.consume")
         yield BrokenRule(fields, "must be true where realtime.consume is false")
+
+
+def _feed(feed: FeedSettings) -> Iterator[BrokenRule]:
+    if feed.enabled and not feed.url:
+        yield BrokenRule(("feed.url", "feed.enabled"), "must be set with feed.enabled = true")
+    for path in files_of(feed.url).values():
+        yield from _unreadable("feed.url", path)
+    if feed.password is None:
+        return
+    fields = ("feed.password", "feed.url")
+    if feed.url in ("", EMBEDDED):
+        message = "must not be set with feed.url embedded" if feed.url else "needs feed.url too"
+        yield BrokenRule(fields, message)
+    elif urlsplit(feed.url).password is not None:
+        yield BrokenRule(fields, "must not be set with a password in feed.url")
 
 
 def _jwt(

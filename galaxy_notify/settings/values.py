@@ -10,11 +10,12 @@ import ipaddress
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from galaxy_notify.model.ids import CHANNEL, NAME
 
@@ -202,6 +203,14 @@ def credential_text(path: Path) -> str:
     if len(text) > _LONGEST_CREDENTIAL:
         raise OSError(errno.EFBIG, f"is longer than {_LONGEST_CREDENTIAL:,} bytes")
     return text.decode().removesuffix("\n").removesuffix("\r")
+
+
+def current_password(file: Path | None, password: SecretStr | None) -> str | None:
+    """Return a password as its credential file has it now, or as it was set."""
+    if file is not None:
+        with suppress(OSError, UnicodeDecodeError):
+            return credential_text(file) or None
+    return password.get_secret_value() if password else None
 
 
 _MODULE = r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*"

@@ -54,6 +54,8 @@ class Snapshot:
     lags: Mapping[tuple[int, str], int] = field(default_factory=dict)
     #: (shard, outcome) → routes since the deployment began, over all processes
     totals: Mapping[tuple[int, str], int] = field(default_factory=dict)
+    #: shard → events that wait for the feed outside of the gateway stream
+    feed_backlogs: Mapping[int, int] = field(default_factory=dict)
 
     def __or__(self, other: Snapshot) -> Snapshot:
         """Return the state of the shards of both."""
@@ -62,6 +64,7 @@ class Snapshot:
             {**self.streams, **other.streams},
             {**self.lags, **other.lags},
             {**self.totals, **other.totals},
+            {**self.feed_backlogs, **other.feed_backlogs},
         )
 
 
@@ -142,6 +145,15 @@ class Telemetry:
 
     def gateway(self, connections: int, users: int, inbox_lag: int) -> None:
         """Replace what the gauges of a gateway process show."""
+
+    def feed_events(self, counts: Mapping[str, int]) -> None:
+        """Count events of a batch by what became of them: see `feed.events`."""
+
+    def feed_inserted(self, seconds: float) -> None:
+        """Record how long the insert of a batch took, COMMIT included."""
+
+    def feed_waiting(self, shard: int, waiting: int, backlog: int) -> None:
+        """Replace what the gauges show of the events that a shard's feed has not taken."""
 
     def shutdown(self, timeout_s: float = 3.0) -> bool:
         """Send what is left, for at most this long; False where that was not enough."""

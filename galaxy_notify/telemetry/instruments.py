@@ -39,6 +39,7 @@ _BUCKETS: Final[Mapping[str, tuple[float, ...]]] = {
     "script.duration": _SECONDS_BUSY,
     "http.request.duration": _SECONDS_BUSY,
     "realtime.latency": _SECONDS_BUSY,
+    "feed.insert.duration": _SECONDS_BUSY,
 }
 
 # A line has the name, the unit and the attributes; the indented text is the meaning.
@@ -98,6 +99,9 @@ realtime.ended {stream} reason
     Streams that ended: left, or the reason that the client was given
 realtime.frames {frame} kind
     Messages written to clients
+feed.events {event} result
+    Events read for the feed: written, repeated (the row was there), refused (and parked) or left
+    (the user was locked)
 redis.errors {error} code
     Redis errors, by code
 """,
@@ -122,6 +126,10 @@ realtime.users {user}
     Users connected to this process
 realtime.inbox.lag {entry}
     Entries of this process's inbox that it has not read
+feed.waiting {event} shard
+    Events in the gateway stream that are not yet in the feed; at most a page too many
+feed.backlog {event} shard
+    Events that wait for Postgres in the backlog of the feed
 loop.idle s shard
     Time since the worker loop last completed a round
 """,
@@ -134,6 +142,8 @@ script.duration s script
     Duration of one script call, as the caller sees it
 realtime.latency s
     From the gateway stream to the write to a client; up to 100 events a second are measured
+feed.insert.duration s
+    Duration of the insert of one batch into the feed, waiting for Postgres included
 http.request.duration s method route status
     Duration of an HTTP API request, from its header to the end of the response
 """,

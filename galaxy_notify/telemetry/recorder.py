@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
-from opentelemetry.metrics import CallbackOptions, Meter, Observation
+from opentelemetry.metrics import Meter
 from opentelemetry.trace import Tracer
 
 from galaxy_notify.telemetry.base import IntentVerb, Settled, Snapshot, Telemetry, Verb
-from galaxy_notify.telemetry.instruments import INSTRUMENTS, DeferredCounter, Instrument
+from galaxy_notify.telemetry.gauges import Gauges
+from galaxy_notify.telemetry.instruments import INSTRUMENTS, DeferredCounter
+from galaxy_notify.telemetry.labels import CappedLabels
 from galaxy_notify.telemetry.spans import publish_span, record_published_span
 
 MAX_TYPES: Final = 200
 MAX_CODES: Final = 50
 MAX_PRODUCERS: Final = 50
-MAX_GROUPS: Final = 50
 MAX_CLIENTS: Final = 200
-SNAPSHOT_KEPT_S: Final = 60.0
 LATENESS_SAMPLED: Final = 8
 _LATENCIES_SAMPLED: Final = 100
 #: What each request counts.
@@ -30,29 +30,10 @@ _DEFERRED: Final = (
 )
 _ATTEMPTS: Final = frozenset({"published", "retried", "dead_lettered"})
 
-Clock = Callable[[], float]
-
 
 def _sample(seconds: Sequence[float], most: int) -> Sequence[float]:
     """Return so many of them, evenly spaced: to record one takes microseconds."""
     return seconds[:: -(-len(seconds) // most) or 1]
-
-
-class CappedLabels:
-    """Let the first values pass unchanged and call all later ones ``other``."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._known: set[str] = set()
-
-    def label(self, value: str) -> str:
-        """Return the value, or ``other`` once the limit of distinct ones is reached."""
-        if value in self._known:
-            return value
-        if len(self._known) >= self._limit:
-            return "other"
-        self._known.add(value)
-        return value
 
 
 class Recorder(Telemetry):
@@ -180,6 +161,18 @@ class Recorder(Telemetry):
             "realtime.inbox.lag": inbox_lag,
         }
 
+    def feed_events(self, counts: Mapping[str, int]) -> None:
+        for result, count in counts.items():
+            if count:
+                self._counters["feed.events"].add(count, {"result": result})
+
+    def feed_inserted(self, seconds: float) -> None:
+        self._histograms["feed.insert.duration"].record(seconds)
+
+    def feed_waiting(self, shard: int, waiting: int, backlog: int) -> None:
+        for name, count in (("feed.waiting", waiting), ("feed.backlog", backlog)):
+            self._gauges.feed.setdefault(name, {})[shard] = count
+
     def shutdown(self, timeout_s: float = 3.0) -> bool:
         # The SDK keeps no deadline when a collector is dead, so its threads are left behind.
         threads = [threading.Thread(target=stop, daemon=True) for stop in self._stops]
@@ -209,80 +202,3 @@ class Recorder(Telemetry):
         if result in _ATTEMPTS:
             attempt = attributes | {"result": result, "class": failure_class}
             self._counters["routes.attempts"].add(count, attempt)
-
-
-class Gauges:
-    """Shows the last snapshot while it is fresh: an old number is worse than none."""
-
-    def __init__(
-        self, meter: Meter, clock: Clock, before_read: Callable[[], None] = lambda: None
-    ) -> None:
-        """Register with *meter*; *before_read* is called when a reader of it asks for a gauge.
-
-        Readers ask for gauges before they look at counters.
-        """
-        self._clock = clock
-        self._before_read = before_read
-        self._groups = CappedLabels(MAX_GROUPS)
-        self._snapshot = Snapshot()
-        self._observed_at = clock()
-        self._progress: dict[int, float] = {}
-        #: What waits in a background notifier, by place.
-        self.waiting: dict[str, int] = {}
-        #: What a gateway process holds, by the name of the gauge.
-        self.gateway: dict[str, int] = {}
-        for instrument in INSTRUMENTS:
-            self._register(meter, instrument)
-
-    def progressed(self, shard: int) -> None:
-        """Record that the loop of this shard is alive now."""
-        self._progress[shard] = self._clock()
-
-    def observe(self, snapshot: Snapshot) -> None:
-        """Replace what the gauges show."""
-        self._snapshot, self._observed_at = snapshot, self._clock()
-
-    def read(self, short_name: str) -> Iterator[Observation]:
-        """Yield what one gauge shows just now."""
-        if short_name == "loop.idle":
-            now = self._clock()
-            for shard, at in self._progress.copy().items():
-                yield Observation(max(0.0, now - at), {"shard": shard})
-        elif short_name == "background.waiting":
-            for place, count in self.waiting.items():
-                yield Observation(count, {"place": place})
-        elif short_name.startswith("realtime."):
-            if short_name in self.gateway:
-                yield Observation(self.gateway[short_name])
-        elif self._clock() - self._observed_at <= SNAPSHOT_KEPT_S:
-            yield from self._from_snapshot(short_name, self._snapshot)
-
-    def _from_snapshot(self, short_name: str, snapshot: Snapshot) -> Iterator[Observation]:
-        if short_name == "stream.length":
-            for shard, length in snapshot.streams.items():
-                yield Observation(length, {"shard": shard})
-        elif short_name == "stream.group.lag":
-            yield from self._lags(snapshot)
-        elif short_name == "deployment.routes":
-            for (shard, outcome), count in snapshot.totals.items():
-                yield Observation(count, {"shard": shard, "outcome": outcome})
-        else:
-            field = short_name.removeprefix("routes.")
-            field = "oldest_overdue_s" if field == "oldest_overdue" else field
-            for (shard, channel), backlog in snapshot.backlogs.items():
-                yield Observation(getattr(backlog, field), {"shard": shard, "channel": channel})
-
-    def _lags(self, snapshot: Snapshot) -> Iterator[Observation]:
-        for (shard, group), lag in snapshot.lags.items():
-            yield Observation(lag, {"shard": shard, "group": self._groups.label(group)})
-
-    def _register(self, meter: Meter, instrument: Instrument) -> None:
-        def read(_options: CallbackOptions) -> Iterator[Observation]:
-            self._before_read()
-            return self.read(instrument.short_name)
-
-        texts = (instrument.unit, instrument.description)
-        if instrument.kind == "gauge":
-            meter.create_observable_gauge(instrument.name, [read], *texts)
-        elif instrument.kind == "observable counter":
-            meter.create_observable_counter(instrument.name, [read], *texts)

@@ -41,6 +41,11 @@ class Running:
         """Return the process id."""
         return self._process.pid
 
+    @property
+    def has_ended(self) -> bool:
+        """Tell whether the process has ended."""
+        return self._process.poll() is not None
+
     def alive(self) -> None:
         """Raise where the process ended otherwise than well."""
         if self._process.poll() not in (None, 0):

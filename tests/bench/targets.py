@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.bench.bench_run import before
+from tests.bench.feed_targets import FEED_TARGETS
 from tests.bench.gateways.targets import GATEWAY_TARGETS
 from tests.bench.target import Target
 from tests.bench.workloads.http import HELLO
@@ -253,4 +254,7 @@ _SIZES = (
     Target("four workers: × two, 5 % being noise", "workers", "4 workers", 0.95, "2 workers"),
 )
 
-TARGETS = (*_QUEUES, *_DRAINS, *_ACCEPTS, *_CONSUMERS, *_LATENESS, *_SIZES, *GATEWAY_TARGETS)
+TARGETS = (
+    *(*_QUEUES, *_DRAINS, *_ACCEPTS, *_CONSUMERS, *_LATENESS, *_SIZES),
+    *(*GATEWAY_TARGETS, *FEED_TARGETS),
+)

@@ -17,6 +17,7 @@ from tests.support.command import NOWHERE, CommandLine
 from tests.support.program import PROGRAM, ROOT
 from tests.support.servers import Server
 from tests.support.tls import Authority
+from tests.support.wait import HANG_S
 
 ENCODERS = """
 import functools
@@ -56,7 +57,7 @@ def ended(*command: str, folder: Any = None, **settings: str) -> tuple[int, list
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=HANG_S,
     )
     return done.returncode, done.stderr.splitlines()
 
@@ -207,6 +208,15 @@ def test_check__looks_for_the_host_to_listen_on() -> None:
     code, lines = ended("serve", **elsewhere)
     assert code == 1
     assert "cannot listen on 192.0.2.1 port 8080: " in lines[-1]
+
+
+def test_check__looks_for_the_extra_of_the_feed(tmp_path: Path) -> None:
+    """A daemon that is to write the feed needs what the extra installs."""
+    feed = {"FEED__ENABLED": "true", "FEED__URL": "postgresql://feed@localhost/feed"}
+    assert ended("config", "check", **feed)[0] == 0
+    missing = "raise ModuleNotFoundError('No module named psycopg', name='psycopg')"
+    (tmp_path / "psycopg.py").write_text(missing)
+    assert_same("run", "pip install 'galaxy-notify[feed]'", tmp_path, **feed)
 
 
 def test_run__ends_where_the_server_has_no_such_database(any_server: Server) -> None:

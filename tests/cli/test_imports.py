@@ -100,6 +100,34 @@ def test_import__of_the_realtime_library_loads_no_server() -> None:
     assert among(modules, (*servers, "galaxy_notify.web", "galaxy_notify.http")) == []
 
 
+def test_import__of_the_values_of_the_feed_loads_no_postgres() -> None:
+    """Who only makes publications and reads receipts needs no extra."""
+    modules = loaded("from galaxy_notify.feed import Counts, FeedItem, FeedReceipt, Publication")
+    assert "galaxy_notify.model.publication" in modules
+    assert among(modules, (*SERVING, "psycopg", "asyncio", "opentelemetry")) == []
+
+
+def test_extra__of_the_feed_is_named() -> None:
+    """Without psycopg one line says what to install, in a program and on the command line."""
+    lost = "import sys\nsys.modules['psycopg'] = None\n"
+    install = "pip install 'galaxy-notify[feed]'"
+    library = lost + "from galaxy_notify.feed import Feed"
+    commands = [["counts", "u1"], ["migrate"], ["migrate", "--sql"]]
+    codes = [
+        f"{lost}from galaxy_notify.cli.group import cli\ncli({['feed', *c]!r})" for c in commands
+    ]
+    for code in (library, *codes):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"GALAXY_NOTIFY_FEED__URL": "postgresql://ann@localhost/feed"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stderr.splitlines()[-1].endswith(install)
+        assert done.returncode == (1 if code is library else 78)
+
+
 def test_help__and_completion_load_nothing_heavy() -> None:
     """The help of every command, the script for the shell and what it asks for are quick."""
     modules = loaded_by("--version", "completion bash", code=EVERY_HELP)

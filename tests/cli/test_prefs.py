@@ -47,6 +47,7 @@ def test_get__of_one_who_never_said_anything(server: Server) -> None:
         "type",
         "channels",
         "from",
+        "in_app",
         "every",
         "type",
         "as",
@@ -54,6 +55,7 @@ def test_get__of_one_who_never_said_anything(server: Server) -> None:
         "intent",
         "says",
         "info",
+        "yes",
     ]
 
 
@@ -61,7 +63,7 @@ def test_set__shows_what_holds_now(server: Server) -> None:
     """Types, channels, severity and quiet hours are set together and shown."""
     command = with_email(server)
     command.run("prefs", "set", "u1", "--channels", "push, email", "--min-severity", "warning")
-    command.run("prefs", "set", "u1", "--type", "chat", "--channels", "")
+    command.run("prefs", "set", "u1", "--type", "chat", "--channels", "", "--no-in-app")
     done = command.run(
         *["prefs", "set", "u1", "--type", "order.late", "--min-severity", "info"],
         *["--quiet", "22:00-07:00", "--zone", "Europe/Berlin"],
@@ -69,10 +71,10 @@ def test_set__shows_what_holds_now(server: Server) -> None:
     assert done.exit_code == 0, done.output
     assert [row.split() for row in done.stdout.splitlines()] == [
         ["u1"],
-        ["type", "channels", "from"],
-        ["every", "type", "email,", "push", "warning"],
-        ["chat", "none", "as", "every", "type"],
-        ["order.late", "as", "every", "type", "info"],
+        ["type", "channels", "from", "in_app"],
+        ["every", "type", "email,", "push", "warning", "yes"],
+        ["chat", "none", "as", "every", "type", "no"],
+        ["order.late", "as", "every", "type", "info", "as", "every", "type"],
         ["quiet", "from", "22:00", "to", "07:00,", "Europe/Berlin"],
     ]
     told = command.told("prefs", "set", "u1", "--no-quiet", "--channels", "push")
@@ -81,7 +83,10 @@ def test_set__shows_what_holds_now(server: Server) -> None:
         "changed": True,
         "preferences": {
             "*": {"channels": ["push"]},
-            "types": {"chat": {"channels": []}, "order.late": {"min_severity": "info"}},
+            "types": {
+                "chat": {"channels": [], "in_app": False},
+                "order.late": {"min_severity": "info"},
+            },
             "silenced": False,
             "quiet": None,
         },
@@ -119,7 +124,7 @@ def test_silence__until_resume(server: Server) -> None:
     [
         ("set u1", "nothing to set"),
         ("set u1 --channels psuh", 'channels[0]: unknown channel "psuh" (known: push)'),
-        ("set u1 --type chat", "needs channels or min_severity"),
+        ("set u1 --type chat", "needs channels, min_severity or in_app"),
         ("set u1 --type a/b --channels push", "type: must match"),
         ("set u1 --min-severity watch", "'watch' is not one of"),
         ("set u1 --quiet 22:00-07:00", "--quiet and --zone require each other"),

@@ -42,7 +42,7 @@ def test_rules__shows_commands_that_work(
         told.append(done.stdout)
     assert f"```\n{told[4]}```\n" in text_of(RULES)
     assert json.loads(told[9])["preferences"]["types"] == {
-        "game.turn.ready": {"channels": ["push"]}
+        "game.turn.ready": {"channels": ["push"], "in_app": False}
     }
     assert json.loads(told[-1])["status"] == "unchanged"
 
@@ -63,7 +63,8 @@ def test_rules__shows_a_program_that_works(server: Server) -> None:
         env = environment(server)
         done = subprocess.run(program, env=env, capture_output=True, text=True, check=True)
         told += done.stdout.splitlines()
-    assert "'types': {'chat.message': {'channels': []}}, 'silenced': False" in told[0]
+    types = {"chat.message": {"channels": []}, "chat.typing": {"in_app": False}}
+    assert f"'types': {types}, 'silenced': False" in told[0]
     assert told[1:] == ['channels[0] unknown channel "psuh" (known: push)']
     with redis.Redis.from_url(server.url) as client:
         assert [*client.scan_iter("{gn:0}:newest:*:user-7")]

@@ -14,8 +14,9 @@ import pytest
 
 from galaxy_notify.cli.group import cli
 from tests.support.command import CommandLine
-from tests.support.command_sweep import ARGUMENTS, CONDITIONS, SERVING, leaves
+from tests.support.command_sweep import ALSO_COMMANDS, ARGUMENTS, CONDITIONS, SERVING, leaves
 from tests.support.dead_letters import DeadLetterFixture
+from tests.support.postgres import Postgres
 from tests.support.program import ROOT
 from tests.support.wait import HANG_S, wait_until
 
@@ -24,7 +25,7 @@ CODES = {0, 1, 2, 3, 4}
 
 def test_walk__has_every_command() -> None:
     """A new command is walked, too."""
-    assert {*leaves(cli), "intake"} == set(ARGUMENTS) | SERVING
+    assert {*leaves(cli), *ALSO_COMMANDS} == set(ARGUMENTS) | SERVING
 
 
 @pytest.mark.parametrize(
@@ -35,15 +36,20 @@ def test_walk__has_every_command() -> None:
     ],
 )
 def test_commands__have_no_defect(
-    deployment: DeadLetterFixture, command: CommandLine, tmp_path: Path, condition: str
+    deployment: DeadLetterFixture,
+    command: CommandLine,
+    feed_database: Postgres,
+    tmp_path: Path,
+    condition: str,
 ) -> None:
     """Every command ends with an exit code of ours, whatever its standard streams are."""
+    feed = {"GALAXY_NOTIFY_FEED__URL": feed_database.url}
     deployment.bury(number=2)
     deployment.accept()
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.command_sweep", condition, str(tmp_path)],
         cwd=ROOT,
-        env=os.environ | command.environ,
+        env=os.environ | command.environ | feed,
         capture_output=True,
         text=True,
         check=False,

@@ -51,7 +51,17 @@ def test_status__has_exactly_the_agreed_shape(
     alive(deployment)
     told = command.told("status")
     assert list(told) == [
-        *("at_ms", "server", "shards", "channels", "totals", "streams", "workers", "gateways"),
+        *(
+            "at_ms",
+            "server",
+            "shards",
+            "channels",
+            "totals",
+            "streams",
+            "workers",
+            "gateways",
+            "feed",
+        ),
         *("redis", "memory"),
     ]
     assert list(told["server"]) == ["flavour", "version"]

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
+from galaxy_notify.model.feed import Counts
+from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state.keys import inbox_key
+from galaxy_notify.redis_state.unread import UserCounts, unread_mark
 from tests.support.command import NOWHERE, CommandLine, command_for
 from tests.support.deployment import DeploymentFixture
 from tests.support.recent import CREATED_MS, attend, deliver, retract
@@ -154,6 +157,7 @@ def test_users_show__has_all_that_is_kept(
         "preferences": NOTHING,
         "unreadable": [],
         "presence": {"online": False, "instances": []},
+        "counts": None,
         "recent": {"top": None, "length": 0, "ttl_ms": None, "error": None, "events": []},
     }
     deliver(deployment, "u1", *range(1, 8))
@@ -216,3 +220,18 @@ def test_user__that_no_recipient_can_have_is_refused(words: str) -> None:
     done = CommandLine(NOWHERE).run(*words.split(), "a b")
     assert done.exit_code == 2
     assert "user: " in done.stderr
+
+
+def test_users_show__has_the_counts_that_redis_remembers(
+    command: CommandLine, deployment: DeploymentFixture
+) -> None:
+    """Those of the user's mark; without one that can be read, nothing is said of a feed."""
+    keys = deployment.key_space.keys_of_user("u1")
+    assert command.told("users", "show", "u1")["counts"] is None
+    assert "unread" not in command.run("users", "show", "u1").stdout
+    counts = Counts(1200, 1500, 7, 8)
+    run_sync(deployment.client, unread_mark(keys, [UserCounts("u1", counts)]))
+    assert command.told("users", "show", "u1")["counts"] == counts.document()
+    assert "  feed: 1,200 unread, 1,500 unseen\n" in command.run("users", "show", "u1").stdout
+    deployment.client.set(keys.unread("u1"), "foreign")
+    assert command.told("users", "show", "u1")["counts"] is None

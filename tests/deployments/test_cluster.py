@@ -93,7 +93,7 @@ def test_cluster__carries_routes_over_all_its_nodes(cluster: Cluster, deploy: De
             ]
             receipts = await notifier.accept_many(intents)
             assert {receipt.status for receipt in receipts} == {"accepted"}
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(HANG_S):
                 await running
 
     with daemon_on(cluster.nodes[0], variables=_variables(cluster), **DEPLOYMENT) as daemon:
@@ -139,7 +139,7 @@ def test_cluster__a_shard_that_is_down_holds_up_no_other(
     cluster: Cluster, deploy: Deploy, road: Road
 ) -> None:
     """While a node and its replica are away the other shards go on; theirs wait, and are kept."""
-    deployment = deploy(worker__lease_ttl_ms=1000, worker__publish=road)
+    deployment = deploy(worker__lease_ttl_ms=1000, worker__max_abandoned=100, worker__publish=road)
     down = cluster.owner(deployment.keys.stream)
     gone = [node for node in cluster.nodes if node is down or cluster.follows(node, down)]
     served = [k for k in deployment.key_space.all_keys if cluster.owner(k.stream) is not down]
@@ -204,7 +204,7 @@ def test_cluster__a_replica_takes_over(cluster: Cluster, deploy: Deploy, road: R
         cluster.taken_over(deployment.keys.stream, primary)
         primary.start()
         cluster.wait_until_well()
-        load.wait_for_more(50, 60)
+        load.wait_for_more(50)
     with deployment.worker_harness().running():
         wait_until(lambda: not deployment.due(), "all are published")
     assert set(load.accepted) <= {name[:32] for name in deployment.event_ids()}
@@ -216,7 +216,7 @@ def test_cluster__moving_slots_lose_and_double_nothing(
     cluster: Cluster, deploy: Deploy, road: Road
 ) -> None:
     """Under load a shard moves to another node and back, several times."""
-    deployment = deploy(worker__lease_ttl_ms=1000)
+    deployment = deploy(worker__lease_ttl_ms=1000, worker__max_abandoned=100)
     keys: Keys = deployment.keys
     workers = [deployment.worker_harness(worker__publish=road_of(road, n)) for n in range(2)]
     with workers[0].running(), workers[1].running():

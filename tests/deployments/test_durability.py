@@ -235,7 +235,7 @@ def test_aof__a_disk_that_is_late_is_refused(every_second: Server, command: str)
     """Who serves ends with 78, and says which option of the server has to be another."""
     given = {"redis__durability": "aof", "http__port": 0}
     with daemon_on(every_second, command=command, **given) as daemon:
-        assert daemon.ended(60) == 78
+        assert daemon.ended() == 78
         assert "appendfsync always" in daemon.log.read_text().splitlines()[-1]
 
 

@@ -59,7 +59,7 @@ def _measured(binary: ServerBinary, durability: str, road: Road) -> Loss:
             old = nodes.primary()
             nodes.force_failover()
             wait_until(lambda: role_of(old) == "slave", "the old primary follows")
-            load.wait_for_more(100, 60)
+            load.wait_for_more(100)
         with deployment.worker_harness().running():
             wait_until(lambda: not deployment.due(), "all are published")
         there = set(deployment.event_ids())

@@ -91,6 +91,7 @@ def test_sentinel__loses_nothing_that_all_replicas_had(
     deployment = deploy(
         redis__durability="replicas:2",
         worker__lease_ttl_ms=1000,
+        worker__max_abandoned=100,
         worker__publish=road,
         worker__slots=1,
     )
@@ -106,7 +107,7 @@ def test_sentinel__loses_nothing_that_all_replicas_had(
             nodes.promoted(before)
             # Without its second replica nothing can be confirmed.
             primary.start() if how == "death" else primary.resume()
-        load.wait_for_more(100, 60)
+        load.wait_for_more(100)
         wait_until(lambda: _follow_all(nodes), "both others follow")
     deployment.whole = False
     with deployment.worker_harness().running():

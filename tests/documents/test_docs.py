@@ -75,7 +75,9 @@ def test_credentials__lie_where_the_readme_puts_them() -> None:
     text = "\n".join(path.read_text(encoding="utf-8") for path in units)
     named = re.findall(r"LoadCredential=(\w+):(/\S+)", text)
     assert len(named) >= 4
-    folders = [f"/etc/galaxy-notify/{name}/" for name in ("credentials", "operator", "gateway")]
+    folders = [
+        f"/etc/galaxy-notify/{name}/" for name in ("credentials", "operator", "gateway", "feed")
+    ]
     assert [path for name, path in named if path not in {f"{f}{name}" for f in folders}] == []
     made = set(re.findall(r"/dev/null (/etc/galaxy-notify/\S+)", text_of("README.md")))
     assert {path for name, path in named if name == "redis__password"} <= made

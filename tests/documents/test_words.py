@@ -22,7 +22,7 @@ REFUSED = {
     r"\b(?:what|which) is no\b": "unknown, invalid",
     r"\bstrangers?\b|\bsomebody else'?s?\b": "another client, third party",
     r"\bwhoever\b": "the caller, any caller that …",
-    r"\b(?:some|every)body\b|\bnobody\b": "a noun: a user, every user, no client",
+    r"\b(?:some|every)body\b|(?<!the user )\bnobody\b": "a noun: a user, every user, no client",
     r"\banew\b": "again",
     r"\bamiss\b": "wrong, inconsistent",
     r"\bbefall(?:s|en)?\b": "happens to",

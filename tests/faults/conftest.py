@@ -12,12 +12,15 @@ import pytest
 
 from tests.faults.support.delivery_run import DURABLE, DeliveryRun
 from tests.faults.support.fault_run import FaultRun, fault_run_on
+from tests.faults.support.feed_run import FeedRun, FeedShape
+from tests.support.postgres import running_postgres
 from tests.support.roads import Road
 from tests.support.seed import VARIABLE, seed_of_run
 from tests.support.servers import main_server, running, servers_found
 
 NewFaultRun = Callable[..., FaultRun]
 NewDeliveryRun = Callable[..., DeliveryRun]
+NewFeedRun = Callable[..., FeedRun]
 
 
 #: A slow test may wait long for a busy machine; its own waits end sooner, and say for what.
@@ -82,3 +85,24 @@ def any_delivery_run(
 ) -> NewDeliveryRun:
     """Make a deployment as `delivery_run` does; the test runs once on each flavour of server."""
     return partial(delivery_run, request.param)
+
+
+@pytest.fixture
+def feed_run(request: pytest.FixtureRequest, rng: Random) -> Iterator[NewFeedRun]:
+    """Make a deployment with a feed, on a Redis and a Postgres of its own: ``feed_run(users=50)``.
+
+    *postgres* are settings of the latter.
+    """
+    with ExitStack() as stack:
+
+        def make(
+            postgres: dict[str, str] | None = None, asks_password: bool = False, **given: int
+        ) -> FeedRun:
+            server = stack.enter_context(running(main_server(), tcp=True, **DURABLE))
+            own = running_postgres(asks_password=asks_password, **postgres or {})
+            database = stack.enter_context(own)
+            made = FeedRun(server, database, rng, stack, FeedShape(**given))
+            request.node.user_properties.append(("figures", made.figures))
+            return made
+
+        yield make

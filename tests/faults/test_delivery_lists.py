@@ -3,38 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 import redis
 
 from galaxy_notify.redis_client.scripts import script
 from tests.faults.conftest import NewDeliveryRun
-from tests.faults.support.delivery_run import DURABLE, DeliveryRun, freeze, thaw
+from tests.faults.support.delivery_run import DeliveryRun, freeze, thaw
+from tests.faults.support.redis_replica import has_all, replica_of
 from tests.support.monitored import monitored
 from tests.support.proxy import Proxy, proxied
-from tests.support.servers import Server, running
-from tests.support.wait import until, wait_until
+from tests.support.servers import Server
+from tests.support.wait import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.extended]
-
-
-@contextmanager
-def replica_of(server: Server) -> Iterator[Server]:
-    """Run a replica that has all that its primary has."""
-    replicating = {"replicaof": f"127.0.0.1 {server.port}", "repl_diskless_sync_delay": "0"}
-    with running(server.binary, tcp=True, **DURABLE | replicating) as made:
-        wait_until(lambda: _has_all(server, made), "the replica has all")
-        yield made
-
-
-def _has_all(primary: Server, replica: Server) -> bool:
-    with primary.client(decode=True) as one, replica.client(decode=True) as other:
-        written: Any = one.info("replication")["master_repl_offset"]
-        state: Any = other.info("replication")
-        return bool(state["master_link_status"] == "up" and written == state["slave_repl_offset"])
 
 
 def test_rowd1__replica_without_the_newest_events(any_delivery_run: NewDeliveryRun) -> None:
@@ -50,7 +32,7 @@ def test_rowd1__replica_without_the_newest_events(any_delivery_run: NewDeliveryR
             away = await one.connect(one.users[10:])
             await one.publish(range(300))
             await one.until_all_came()
-            await until(lambda: _has_all(old, new), "the replica has all")
+            await until(lambda: has_all(old, new), "the replica has all")
             with new.client() as client:
                 client.replicaof("NO", "ONE")
             # The old primary takes writes, which the new one never hears of.

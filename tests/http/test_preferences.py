@@ -14,7 +14,7 @@ from tests.support.servers import Server
 USER = "/v1/users/u1/preferences"
 WANTED: dict[str, Any] = {
     "*": {"channels": ["push"], "min_severity": "notice"},
-    "types": {"t": {"channels": []}},
+    "types": {"t": {"channels": []}, "typing": {"in_app": False}},
     "silenced": False,
     "quiet": {"from": "22:00", "to": "07:00", "zone": "UTC"},
 }

@@ -89,7 +89,7 @@ def test_sigterm__answers_what_is_in_hand(server: Server) -> None:
             assert answer.startswith(b"HTTP/1.1 201 ")
             assert process.ended() == 0
             assert process.lines("http stopped")
-            assert "STOPPING=1" in systemd.heard
+            wait_until(lambda: "STOPPING=1" in systemd.heard, "it has told that it stops")
 
 
 def test_second_signal__is_1_at_once(server: Server) -> None:

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.wait import HANG_S
+
 pytestmark = pytest.mark.extended
 
 ROOT = Path(__file__).parents[2]
 
 
-def _run(*command: str | Path, cwd: Path, timeout: float = 120) -> str:
+def _run(*command: str | Path, cwd: Path, timeout: float = HANG_S) -> str:
     done = subprocess.run(
         command,
         cwd=cwd,
@@ -81,6 +83,7 @@ def test_sdist__holds_what_an_operator_needs(dist: Path) -> None:
         "README.md",
         "config/galaxy_notify.toml",
         "constraints.txt",
+        "systemd/galaxy-notify-feed.service",
         "systemd/galaxy-notify-gateway.service",
         "systemd/galaxy-notify-http.service",
         "systemd/galaxy-notify.service",

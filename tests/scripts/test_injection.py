@@ -22,6 +22,8 @@ Refuse = Callable[[Shard, ScriptCall], Injected]
 _SCRATCH = {
     "route_claim": ("leases:push", "abandoned:push", "schedule:push"),
     "event_ack": ("seen:gateway",),
+    "feed_attend": ("feed_writers",),
+    "feed_ack": ("feed_backlog",),
     "cooldown_reserve": tuple(f"cooldown:chat:u{n}" for n in range(1, 7)),
     "collapse_record": tuple(f"newest:ab:u{n}" for n in range(1, 5)),
 }

@@ -15,6 +15,7 @@ from tests.scripts.support.snapshot import snapshot
 
 def _store(shard: Shard, user: str, **fields: bytes) -> None:
     names = {"of_type": "type:chat", "other": "type:mail", "every": "*"}
+    names |= {"in_app": "in_app:type:chat", "in_app_other": "in_app:type:mail", "feed": "in_app:*"}
     mapping = {names.get(name, name): value for name, value in fields.items()}
     shard.client.hset(shard.keys.preferences(user), mapping=mapping)  # type: ignore[arg-type]  # bytes
 
@@ -24,16 +25,16 @@ def _query_stored(shard: Shard, *users: str) -> list[PreferenceFields]:
 
 
 def test_query__answers_each_user_in_order(shard: Shard) -> None:
-    """Four values for each user, absent ones as such, and not a byte written."""
-    _store(shard, "u1", of_type=b"t", every=b"e", silenced=b"1", quiet=b"q")
-    _store(shard, "u3", other=b"m", quiet=b"")
+    """Six values for each user, absent ones as such, and not a byte written."""
+    _store(shard, "u1", of_type=b"t", every=b"e", silenced=b"1", quiet=b"q", in_app=b"0", feed=b"1")
+    _store(shard, "u3", other=b"m", quiet=b"", in_app_other=b"0")
     before = snapshot(shard)
     found = _query_stored(shard, "u1", "u2", "u3", "u1")
     assert found == [
-        PreferenceFields(b"t", b"e", b"1", b"q"),
+        PreferenceFields(b"t", b"e", b"1", b"q", b"0", b"1"),
         PreferenceFields(),
         PreferenceFields(quiet=b""),
-        PreferenceFields(b"t", b"e", b"1", b"q"),
+        PreferenceFields(b"t", b"e", b"1", b"q", b"0", b"1"),
     ]
     assert snapshot(shard) == before
 
@@ -73,7 +74,7 @@ def test_query__takes_as_many_users_as_it_promises(shard: Shard) -> None:
     assert _query_stored(shard) == []
 
 
-@pytest.mark.parametrize("reply", [None, b"OK", 7, [None] * 3, {}, [None] * 8])
+@pytest.mark.parametrize("reply", [None, b"OK", 7, [None] * 4, {}, [None] * 12])
 def test_queryed__an_answer_of_another_shape_is_none(reply: object) -> None:
     """What answers for another number of users is read for nobody."""
     with pytest.raises(Garbled):
@@ -82,4 +83,4 @@ def test_queryed__an_answer_of_another_shape_is_none(reply: object) -> None:
 
 def test_queryed__strange_values_count_as_nothing() -> None:
     """A value that is no text is passed over."""
-    assert read_queried([b"t", 7, RedisFault, []], 1) == [PreferenceFields(b"t")]
+    assert read_queried([b"t", 7, RedisFault, [], None, 0], 1) == [PreferenceFields(b"t")]

@@ -19,8 +19,8 @@ from galaxy_notify.redis_state.recent import (
     new_retraction,
     presence_attend,
     read_delivered,
+    read_here,
     read_missed,
-    read_tops,
     recent_read,
     user_deliver,
 )
@@ -56,7 +56,7 @@ def _missed(shard: Shard, cursor: Cursor, *, most: int = 4, count: int = 99) -> 
 
 def _attend(shard: Shard, instance: str, *users: str, ttl_ms: int = 30_000) -> list[Cursor | None]:
     call = presence_attend(shard.keys, instance, users, ttl_ms)
-    return read_tops(shard.run(call), len(users))
+    return [here and here.top for here in read_here(shard.run(call), len(users))]
 
 
 def _cursor(number: int, offset: int, epoch: str = EPOCH + "0") -> Cursor:
@@ -128,9 +128,9 @@ def test_deliver__keeps_the_newest(shard: Shard) -> None:
 
 def test_deliver__names_the_instances_that_are_present(shard: Shard) -> None:
     """Instances whose presence lapsed are not named."""
+    _attend(shard, "gw-2", "u1", ttl_ms=5000)
     _attend(shard, "gw-1", "u1")
-    _attend(shard, "gw-2", "u1", ttl_ms=10)
-    shard.now += 11
+    shard.now += 15_000
     (found,) = _deliver(shard, _event(1))
     assert list(found.instances) == ["gw-1"]
 
@@ -270,4 +270,4 @@ def test_attend__replaces_a_foreign_key(shard: Shard) -> None:
 def test_attend__that_is_refused_is_no_top(shard: Shard) -> None:
     """Who is not noted must not believe that it will be told."""
     call = presence_attend(shard.keys, "gw-1", ["u1"], 30_000)
-    assert read_tops(refuse_all(shard, call, "ZADD").reply, 1) == [None]
+    assert read_here(refuse_all(shard, call, "ZADD").reply, 1) == [None]

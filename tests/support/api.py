@@ -40,8 +40,7 @@ class ApiProcess(DaemonProcess):
     @property
     def url(self) -> str:
         """Return where the process that was started last listens."""
-        self.wait_for("http started")
-        return str(self.lines("http started")[-1]["urls"][0])
+        return str(self.wait_for_last("http started")["urls"][0])
 
     def client(self, name: str = "", **options: Any) -> httpx.Client:
         """Open a client, of this name in TOKENS; use it in ``with``."""

@@ -119,6 +119,9 @@ class Cluster:
         wait_until(lambda: all(self._is_well(node) for node in self.nodes), "it is well")
 
     def _slots(self) -> Sequence[Any]:
+        return wait_until(self._told_slots, "a node tells who serves what")
+
+    def _told_slots(self) -> Sequence[Any]:
         for node in self.nodes:
             try:
                 with closing(redis.Redis(port=node.port, socket_timeout=2)) as client:

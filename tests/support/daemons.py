@@ -10,7 +10,7 @@ import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -74,9 +74,16 @@ class DaemonProcess:
 
     def lines(self, event: str = "") -> list[dict[str, Any]]:
         """Return what it has logged, or the lines of one event."""
-        found = [
-            json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")
-        ]
+        return self._lines(event, 0)
+
+    def lines_of_last(self, event: str) -> list[dict[str, Any]]:
+        """Return what the process that was started last has logged of one event."""
+        return self._lines(event, self._begun_at)
+
+    def _lines(self, event: str, begin: int) -> list[dict[str, Any]]:
+        # Of what is being written just now, a part may be there already.
+        whole = self.log.read_bytes()[begin:].split(b"\n")[:-1]
+        found = [json.loads(line) for line in whole if line.startswith(b"{")]
         return [line for line in found if event in ("", line["event"])]
 
     @property
@@ -89,9 +96,18 @@ class DaemonProcess:
     def wait_for(self, event: str, timeout: float = HANG_S) -> dict[str, Any]:
         """Wait until it has logged an event."""
 
+        return self._awaited(lambda: self.lines(event), event, timeout)
+
+    def wait_for_last(self, event: str) -> dict[str, Any]:
+        """Wait until the process that was started last has logged an event."""
+        return self._awaited(lambda: self.lines_of_last(event), event)
+
+    def _awaited(
+        self, read: Callable[[], list[dict[str, Any]]], event: str, timeout: float = HANG_S
+    ) -> dict[str, Any]:
         def logged() -> list[dict[str, Any]]:
-            assert self.process.poll() is None or self.lines(event), self.log.read_text()
-            return self.lines(event)
+            assert self.process.poll() is None or read(), self.log.read_text()
+            return read()
 
         return wait_until(logged, f"it logs: {event}", timeout)[0]
 

@@ -92,6 +92,19 @@ class DeploymentFixture(DeadLetterFixture):
         assert receipt.notification_id is not None
         return receipt.notification_id
 
+    def notify_for(self, user: str, left_ms: int, **fields: Any) -> tuple[str, int]:
+        """Hand in what soon expires, but not before it is accepted, however long that takes.
+
+        Return the member of the route, and when it expires.
+        """
+        for longer in (1, 10, 100):
+            end = self.now() + longer * left_ms
+            named = {"recipients": [user], "expires_at": end}
+            receipt = self.notifier.accept({**PLAIN, **named, **fields})
+            if receipt.notification_id is not None:
+                return member_of(receipt.notification_id, user), end
+        raise AssertionError(receipt)
+
     def claim_alone(self) -> leases.Claim:
         """Take one suspect under a lease."""
         token = f"host-1-abcd:9:30000:{self.now()}"

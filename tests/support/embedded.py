@@ -47,6 +47,16 @@ def server_pid(folder: Path) -> int:
         return int(client.info("server")["process_id"])
 
 
+def has_written_all(folder: Path) -> bool:
+    """Tell whether the server of a folder has handed all that it answered to its file.
+
+    With `everysec`, while an earlier write is on its way to a slow disk, a reply may precede this
+    by up to 2 s, and a kill of the server then takes what was answered.
+    """
+    with client_of(connect_url(folder)) as client:
+        return int(client.info("persistence")["aof_buffer_length"]) == 0
+
+
 def kill_server(folder: Path) -> None:
     """Kill the server of a folder, if there is one, and wait until it is gone."""
     if not is_down(folder):

@@ -59,8 +59,7 @@ class GatewayProcess(DaemonProcess):
     @property
     def url(self) -> str:
         """Where the process that was started last listens."""
-        self.wait_for("gateway started")
-        return str(self.lines("gateway started")[-1]["urls"][0])
+        return str(self.wait_for_last("gateway started")["urls"][0])
 
     def client(self) -> httpx.Client:
         """Open a client of its other paths; use it in ``with``."""

@@ -88,7 +88,7 @@ def read_until(
 
     async def main() -> None:
         async with reading(settings, telemetry):
-            await until(condition, description, 30)
+            await until(condition, description)
 
     asyncio.run(main())
 

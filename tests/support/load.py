@@ -31,10 +31,10 @@ class Load:
         self.unknown: list[str] = []
         self.published: list[str] = []
 
-    def wait_for_more(self, number: int, timeout: float = 30) -> None:
+    def wait_for_more(self, number: int) -> None:
         """Wait until so many more were accepted."""
         wanted = len(self.accepted) + number
-        wait_until(lambda: len(self.accepted) >= wanted, f"{number} more are accepted", timeout)
+        wait_until(lambda: len(self.accepted) >= wanted, f"{number} more are accepted")
 
     def hand_in(self, notifier: Notifier, name: str, stop: threading.Event) -> None:
         """Accept one notification after the other until told to stop."""

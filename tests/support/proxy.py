@@ -44,9 +44,14 @@ class Proxy:
         return len(self.connected_s)
 
     @property
+    def port(self) -> int:
+        """Return the port of the proxy, on this machine."""
+        return int(self._listener.getsockname()[1])
+
+    @property
     def url(self) -> str:
-        """Return the URL that leads through the proxy."""
-        return f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
+        """Return the URL of a Redis that leads through the proxy."""
+        return f"redis://127.0.0.1:{self.port}/0"
 
     def lose_reply(self, name: str, how: Loss = "reset") -> None:
         """Let the next run of a script be executed, and lose its reply."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from galaxy_notify import Inspector, Notifier
 from galaxy_notify.cli import bench_measure as bench
+from galaxy_notify.model.feed import Counts
 from galaxy_notify.redis_inspect.readers import read_readers
 from galaxy_notify.redis_inspect.stream import follow, read_streams
 from galaxy_notify.redis_state.deployment import connect, read_all
@@ -119,7 +120,11 @@ def mends_what_gateways_keep(stage: Stage) -> Iterator[None]:
     _gateway(deployment)
     keys = deployment.keys
     deployment.client.zadd(keys.gateways, {"gw-old": 1})
+    counts = dict.fromkeys(Counts._fields, 1)
+    deployment.client.hset(keys.unread("u1"), mapping=counts)  # type: ignore[arg-type]  # numbers
+    deployment.client.pexpire(keys.unread("u1"), 60_000)
     own = [inbox_key("gn", "gw-1"), keys.gateway("gw-1"), keys.recent("u1"), keys.presence("u1")]
+    own.append(keys.unread("u1"))
     for key in own:
         deployment.client.persist(key)
     yield
@@ -189,12 +194,16 @@ def moves_dead_letters(stage: Stage) -> Iterator[None]:
 
 @step(Role.OPERATOR)
 def pauses_and_drops(stage: Stage) -> Iterator[None]:
-    _worked(stage)
+    deployment, _ = _worked(stage)
+    deployment.client.xgroup_create(deployment.keys.stream, "feed", id="0")
+    deployment.client.xadd(deployment.keys.feed_backlog, {"user_id": "u1"})
+    deployment.client.zadd(deployment.keys.feed_writers, {"w-1": 1})
     yield
     stage.cli("pause", "push")
     stage.cli("resume", "push")
     stage.cli("health", code=0)
     stage.cli("stream", "drop-group", "gateway", "--yes")
+    stage.cli("stream", "drop-group", "feed", "--yes")
 
 
 @step(Role.CONSUMER, lasts=True)

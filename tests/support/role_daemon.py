@@ -19,6 +19,8 @@ from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.flows import run_flow
 from galaxy_notify.redis_inspect.gauges import read_gauges
 from galaxy_notify.redis_state.consumer_names import forget_consumers
+from galaxy_notify.redis_state.feed_backlog import backlog_keys
+from galaxy_notify.redis_state.feed_calls import FEED_GROUP
 from galaxy_notify.redis_state.janitor_store import JanitorStore
 from galaxy_notify.redis_state.joining import join_deployment
 from galaxy_notify.redis_state.roles import Role
@@ -71,9 +73,8 @@ def retries_buries_and_expires(stage: Stage) -> Iterator[None]:
     harness = deployment.worker_harness(_broken, url=stage.url)
     deployment.notify(title="later")
     deployment.notify()
-    deployment.notify(expires_at=deployment.now() + 100, title="later")
-    wait = deployment.now() + 101
-    wait_until(lambda: deployment.now() > wait, "it has expired")
+    _, end = deployment.notify_for("u1", 100, title="later")
+    wait_until(lambda: deployment.now() > end, "it has expired")
     yield
     harness.step()
 
@@ -151,17 +152,47 @@ def trims_always(stage: Stage) -> Iterator[None]:
 
 
 @step(Role.DAEMON)
+def moves_events_for_the_feed(stage: Stage) -> Iterator[None]:
+    url = "postgresql://feed@localhost/feed"
+    deployment = stage.deploy(gateway__max_len=10, feed__url=url)
+    deployment.notify(*(f"u{n}" for n in range(9)))
+    deployment.worker_harness().step()
+    harness = deployment.worker_harness(url=stage.url)
+    yield
+    harness.tidy()
+
+
+@step(Role.DAEMON)
+def moves_what_no_writer_reads(stage: Stage) -> Iterator[None]:
+    deployment = stage.deploy(gateway__max_len=10)
+    keys = deployment.keys
+    for stream in (keys.stream, keys.feed_backlog):
+        deployment.client.xgroup_create(stream, FEED_GROUP, id="0", mkstream=True)
+    deployment.client.zadd(keys.feed_writers, {"gone": 1})
+    deployment.notify(*(f"u{n}" for n in range(9)))
+    deployment.worker_harness().step()
+    deployment.client.xreadgroup(FEED_GROUP, "gone", {keys.stream: ">"}, count=1)
+    harness = deployment.worker_harness(url=stage.url)
+    yield
+    harness.tidy()
+
+
+@step(Role.DAEMON)
 def forgets_consumers(stage: Stage) -> Iterator[None]:
     deployment = stage.deploy()
     stream = deployment.keys.stream
     deployment.client.xgroup_create(stream, "gateway", id="0", mkstream=True)
+    backlog = backlog_keys(deployment.keys)
+    deployment.client.xgroup_create(backlog.stream, "gateway", id="0", mkstream=True)
     for name in ("gw-1", "gw-2"):
         deployment.client.xgroup_createconsumer(stream, "gateway", name)
+        deployment.client.xgroup_createconsumer(backlog.stream, "gateway", name)
 
     async def forget() -> None:
         client = open_async(deployment.settings_at(stage.url), connections=1, name="x")
         try:
-            await forget_consumers(client, deployment.keys, "gateway", -1)
+            for keys in (deployment.keys, backlog):
+                await forget_consumers(client, keys, "gateway", -1)
         except RedisFault:
             assert stage.denied()
         finally:

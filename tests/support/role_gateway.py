@@ -10,6 +10,7 @@ from typing import Any
 
 from galaxy_notify.errors import GalaxyNotifyError
 from galaxy_notify.model.cursor import BEGINNING, Cursor
+from galaxy_notify.model.feed import Counts
 from galaxy_notify.realtime import Presence, Streams
 from galaxy_notify.realtime.attendance import Attendance
 from galaxy_notify.realtime.resident import Joined
@@ -34,6 +35,7 @@ from galaxy_notify.redis_state.recent import (
 )
 from galaxy_notify.redis_state.roles import Role
 from galaxy_notify.redis_state.tickets import Grant, Tickets
+from galaxy_notify.redis_state.unread import UserCounts, mark_query, unread_mark
 from galaxy_notify.settings import settings_from
 from tests.support import delivering, events
 from tests.support.daemons import daemon_on
@@ -149,7 +151,7 @@ def calls_for_users(stage: Stage) -> Iterator[None]:
                 for n, user in enumerate(("u1", "u1", "u2", "u3"), 1)
             ]
             await run(redis, user_deliver(KEYS, RecentLimits(1, 60_000), "ex", new))
-            await run(redis, presence_attend(KEYS, "gw-1", ["u1", "u2"], 1000))
+            await run(redis, presence_attend(KEYS, "gw-1", ["u1", "u2"], 60_000))
             joined = Joined(redis, connection.key_space)
             assert set((await online_page(joined, "0 0")).users) == {"u1", "u2"}
             places = [
@@ -158,6 +160,21 @@ def calls_for_users(stage: Stage) -> Iterator[None]:
             ]
             await run(redis, recent_read(KEYS, places, most=100, count=10))
             await run_all(redis, [presence_end(KEYS, "gw-1", "u1")])
+
+        yield
+        asyncio.run(_connected(stage, call))
+
+
+@step(Role.GATEWAY)
+def marks_counts(stage: Stage) -> Iterator[None]:
+    with stage.server.client() as client:
+        events.write_deployment(client)
+        client.set(KEYS.unread("u2"), "x")
+
+        async def call(connection: ConsumerConnection) -> None:
+            marks = [UserCounts(user, Counts(1, 1, 1, 1)) for user in ("u1", "u2")]
+            await run(connection.client, unread_mark(KEYS, marks))
+            await run_all(connection.client, [mark_query(KEYS, "u1")])
 
         yield
         asyncio.run(_connected(stage, call))

@@ -10,12 +10,14 @@ from tests.support.deployment import DeploymentFixture
 
 
 def prefer(deployment: DeploymentFixture, user: str, **fields: Any) -> None:
-    """Store what a user wants: ``every``, a type's name, ``silenced`` or ``quiet``."""
+    """Store what a user wants: ``every``, a type, ``in_app:…``, ``silenced`` or ``quiet``."""
     for keys in deployment.key_space.all_keys:
         deployment.client.set(keys.preferred, "1")
     names = {"every": "*", "silenced": "silenced", "quiet": "quiet"}
     stored = {
-        names.get(name, f"type:{name}"): value if isinstance(value, str) else json.dumps(value)
+        names.get(name, name if ":" in name else f"type:{name}"): value
+        if isinstance(value, str)
+        else json.dumps(value)
         for name, value in fields.items()
     }
     key = deployment.key_space.keys_of_user(user).preferences(user)

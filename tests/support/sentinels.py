@@ -52,7 +52,7 @@ class Sentinel:
     def ask(self, *command: str) -> Any:
         """Run a command of the sentinel's."""
         with redis.Redis(
-            port=self.port, password=self._password, decode_responses=True, socket_timeout=5
+            port=self.port, password=self._password, decode_responses=True, socket_timeout=HANG_S
         ) as client:
             run: Any = client.execute_command
             return run("SENTINEL", *command)
@@ -123,7 +123,6 @@ class SentinelSet:
         wait_until(
             lambda: len(set(self._named())) == 1 and self._named()[0] not in before,
             "the sentinels name another primary",
-            60,
         )
         server = self.primary()
         wait_until(lambda: role_of(server) == "master", "it is the primary")

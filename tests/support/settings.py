@@ -34,7 +34,10 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "settled_ms": 3600000, "idempotency_ms": 86400000, "dead_ms": 0, "dead_max": 0,
     },
     "limits": {"max_payload_bytes": 262144, "max_routes": 1000, "past_due_ms": 0},
-    "rules": {"cooldown_ms": 0, "cooldowns": [], "mandatory": [], "quiet_channels": ["push"]},
+    "rules": {
+        "cooldown_ms": 0, "cooldowns": [], "mandatory": [], "quiet_channels": ["push"],
+        "default_channels": ["push"],
+    },
     "log": {"level": "info", "format": "auto"},
     "intake": {
         "enabled": False, "stream": "gn:intents", "group": "galaxy-notify", "batch_size": 200,
@@ -56,6 +59,10 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "host": "127.0.0.1", "port": 8090, "allowed_origins": [], "audience": None,
         "jwt_algorithm": "RS256", "jwt_key": None, "jwt_secret": None, "jwt_issuer": None,
         "jwt_leeway_ms": 10000, "cookie": "", "metrics_token": None, "reclaim_idle_ms": 5000,
+    },
+    "feed": {
+        "enabled": False, "url": "", "password": None, "channels": ["in_app"], "batch_size": 500,
+        "batch_ms": 50, "statement_timeout_ms": 10000, "backlog_max": 1000000, "retention_days": 0,
     },
 }  # fmt: skip
 NUMBERS = [

@@ -107,6 +107,9 @@ def everything(telemetry: Telemetry) -> None:
     telemetry.stream_frames("notification", 5)
     telemetry.stream_latencies([0.004])
     telemetry.gateway(3, 2, 1)
+    telemetry.feed_events({"written": 3, "left": 0})
+    telemetry.feed_inserted(0.004)
+    telemetry.feed_waiting(0, 7, 5)
     telemetry.progressed(0)
     telemetry.observe(
         Snapshot(
@@ -114,6 +117,7 @@ def everything(telemetry: Telemetry) -> None:
             streams={0: 100},
             lags={(0, "gateway"): 4},
             totals={(0, "replayed"): 11},
+            feed_backlogs={0: 3},
         )
     )
 

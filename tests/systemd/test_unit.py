@@ -16,9 +16,10 @@ from tests.support.wait import HANG_S
 UNITS = Path(__file__).parents[2] / "systemd"
 DAEMON, API = "galaxy-notify.service", "galaxy-notify-http.service"
 GATEWAY = "galaxy-notify-gateway.service"
+FEED = "galaxy-notify-feed.service"
 
 
-@pytest.fixture(params=[DAEMON, API, GATEWAY])
+@pytest.fixture(params=[DAEMON, API, GATEWAY, FEED])
 def unit(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """Give a copy of a unit and its drop-ins that starts a program every machine has."""
     name: str = request.param
@@ -51,7 +52,7 @@ def test_unit__is_hardened(unit: Path) -> None:
     assert answer.returncode == 0, answer.stdout
 
 
-@pytest.mark.parametrize("name", [DAEMON, API, GATEWAY])
+@pytest.mark.parametrize("name", [DAEMON, API, GATEWAY, FEED])
 def test_unit__does_what_the_process_relies_on(name: str) -> None:
     """The promises between the process and systemd stand in the unit."""
     lines = (UNITS / name).read_text().splitlines()
@@ -66,6 +67,7 @@ def test_unit__does_what_the_process_relies_on(name: str) -> None:
     own = {
         DAEMON: {"TimeoutStopSec=30s", "StateDirectoryMode=0700"},
         API: {"TimeoutStopSec=30s"},
+        FEED: {"ExecReload=/bin/kill -HUP $MAINPID", "TimeoutStopSec=30s"},
         GATEWAY: {
             "ExecReload=/bin/kill -HUP $MAINPID",
             "LimitNOFILE=65536",

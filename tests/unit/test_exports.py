@@ -17,7 +17,7 @@ import pytest
 from pydantic import BaseModel
 
 import galaxy_notify
-from galaxy_notify import errors, gateway, inspector, realtime, settings
+from galaxy_notify import errors, feed, gateway, inspector, realtime, settings
 from galaxy_notify.background.options import BackgroundOptions
 from galaxy_notify.background.stats import Closed, Stats
 from galaxy_notify.errors import InvalidIntent, Misconfigured, ServerRefused, Unavailable
@@ -48,20 +48,28 @@ GROUP = inspector.GroupStatus(None, 1, 0.5, 0, 7)
 STREAM = inspector.StreamStatus(1, 10, holding=False, groups={"g": GROUP}, held_s=None)
 WORKER = inspector.Worker("w", "host", 1, "0.1.0", 1, 2, "working")
 GATEWAY = inspector.Gateway("gw", 2, 1, 0, "host", 1, "0.1.0", 1, 2)
+WRITER = inspector.FeedWriter("w", 1)
+FEED = inspector.FeedStatus(1, 2, 3, 0.5, (WRITER,))
 SERVER = inspector.Server("redis", "7.0.15")
 REDIS = inspector.RedisStatus("taken", None, 5)
 MEMORY = inspector.MemoryStatus(1, None, 3, 4, 5)
+COUNTS = feed.Counts(1, 2, 3, 4)
+ITEM = feed.FeedItem(
+    *(1, "a" * 32, "t", "p", "info", "", "", {"turn": [1]}, 1, 2, None, None, None, ("push",))
+)
 SETTINGS = settings.settings_from({"redis": {"password": "secret"}})
 ERRORS: list[BaseException] = [
     *(made("type", "must match", "conflict") for made in (errors.Invalid, errors.InvalidIntent)),
     *(made("user", "unknown") for made in (errors.InvalidPreference, errors.InvalidQuery)),
     errors.InvalidPush("data", "too long", "too_large"),
+    errors.InvalidPublication("title", "must be text"),
+    errors.FeedRefused("", "too long"),
     *(made("why") for made in (errors.Portable, errors.GalaxyNotifyError, errors.Corrupt)),
     *(made("why") for made in (errors.ConfigurationError, errors.TransientEncodingError)),
     *(made("why") for made in (errors.AlreadyClosed, errors.StreamRefused)),
     *(errors.OtherEventLoop("why"), errors.StreamClosed("slow")),
     errors.SourceFailed("why", [RECEIPT]),
-    errors.CallFailed("why", code="timeout"),
+    *(made("why", code="timeout") for made in (errors.CallFailed, errors.FeedUnavailable)),
     Unavailable("away", "b" * 32, [RECEIPT, None], code="timeout"),
     ServerRefused("full", receipts=[RECEIPT, None], code="OOM", not_written=[1]),
     Misconfigured("no right", "b" * 32, code="NOPERM"),
@@ -93,6 +101,8 @@ VALUES: list[Any] = [
         STREAM,
         WORKER,
         GATEWAY,
+        WRITER,
+        FEED,
         SERVER,
         REDIS,
         MEMORY,
@@ -106,7 +116,14 @@ VALUES: list[Any] = [
         *(1, SERVER, 1, {"push": CHANNEL}, {"accepted": 1}, {"s": STREAM}, (WORKER,), REDIS),
         MEMORY,
         (GATEWAY,),
+        FEED,
     ),
+    feed.Publication(user="u1", type="t", producer="p", data={"turn": [1, {"a": None}]}),
+    feed.FeedReceipt("a" * 32, "refused", REFUSED.error),
+    COUNTS,
+    ITEM,
+    feed.Page((ITEM,), "next", COUNTS),
+    feed.Retracted(["u1"], {"u1": COUNTS}, found=True),
     BackgroundOptions(capacity=5, on_refused=print),
     Stats(enqueued=3, queued=3, dropped={"full": 0}),
     Closed(Stats(enqueued=1, queued=1)),
@@ -119,8 +136,8 @@ VALUES: list[Any] = [
     *(getattr(SETTINGS, name) for name in type(SETTINGS).model_fields),
 ]
 NOT_COPIED = (
-    *("AsyncInspector", "AsyncNotifier", "BackgroundNotifier", "GatewayConsumer"),
-    *("Inspector", "Notifier", "Presence", "Streams"),
+    *("AsyncFeed", "AsyncInspector", "AsyncNotifier", "BackgroundNotifier", "Feed"),
+    *("GatewayConsumer", "Inspector", "Notifier", "Presence", "Streams"),
 )
 #: Values of a process only: what they stand for ends with it.
 HELD = ("Registration", "UserStream")
@@ -139,7 +156,7 @@ WAYS: list[Callable[[Any], Any]] = [
 
 def exported() -> Iterator[type]:
     """Yield every class that ``__all__`` names, lazily loaded ones too, and every error class."""
-    for package in (galaxy_notify, gateway, realtime, settings):
+    for package in (galaxy_notify, feed, gateway, realtime, settings):
         found = (getattr(package, name) for name in package.__all__)
         yield from (one for one in found if isinstance(one, type))
     for module in pkgutil.walk_packages(galaxy_notify.__path__, "galaxy_notify."):
@@ -215,7 +232,7 @@ def test_errors__leave_a_pool_of_processes_whole() -> None:
 @pytest.mark.parametrize("name", NOT_COPIED)
 def test_clients__say_that_they_are_not_copied(name: str) -> None:
     """One clear error, the same for each way."""
-    homes = (gateway, realtime, galaxy_notify)
+    homes = (feed, gateway, realtime, galaxy_notify)
     kind = next(getattr(home, name) for home in homes if hasattr(home, name))
     client = kind.__new__(kind)
     for way in WAYS:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any, Generic, TypeVar
 
 from galaxy_notify.errors import InvalidPreference
-from galaxy_notify.model.preference import QUIET, SILENCED, YES, encode
+from galaxy_notify.model.preference import QUIET, SILENCED, YES, Preference, encode
 from galaxy_notify.model.preference_input import check_quiet, check_type, check_user, check_wish
-from galaxy_notify.model.user_preferences import MOST_FIELDS, UserPreferences, field_of
+from galaxy_notify.model.user_preferences import MOST_FIELDS, UserPreferences, fields_of
 from galaxy_notify.redis_client.failed_calls import answer_fault, failed_call
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_state.async_client import AsyncClient
@@ -79,9 +79,14 @@ class Preferences(_Changes[bool]):
         type: str | None = None,
         channels: Collection[str] | None = None,
         min_severity: str | None = None,
+        in_app: bool | None = None,
     ) -> bool:
-        """Replace the preference of a type, or of every type; empty *channels* mute it."""
-        return self._change(wish, user, type, channels, min_severity, self.channels())
+        """Replace the preference of a type, or of every type; empty *channels* mute it.
+
+        The channel `in_app` follows *in_app* alone, not the list of channels.
+        """
+        wanted = check_wish(channels, min_severity, self.channels(), "", in_app)
+        return self._change(wish, user, type, wanted)
 
     def change(self, changes: Sequence[UserChange]) -> list[Answer]:
         """Store many changes in few round trips; return an answer for each, in order."""
@@ -123,9 +128,11 @@ class AsyncPreferences(_Changes[Coroutine[Any, Any, bool]]):
         type: str | None = None,
         channels: Collection[str] | None = None,
         min_severity: str | None = None,
+        in_app: bool | None = None,
     ) -> bool:
         """Replace the preference of a type, or of every type; see `Preferences.set`."""
-        return await self._change(wish, user, type, channels, min_severity, await self.channels())
+        wanted = check_wish(channels, min_severity, await self.channels(), "", in_app)
+        return await self._change(wish, user, type, wanted)
 
     async def change(self, changes: Sequence[UserChange]) -> list[Answer]:
         """Store many changes in few round trips; return an answer for each, in order."""
@@ -146,21 +153,14 @@ class AsyncPreferences(_Changes[Coroutine[Any, Any, bool]]):
         return is_changed(await self.change([change(*values)]))
 
 
-def wish(
-    user: str,
-    type_name: str | None,
-    channels: Collection[str] | None,
-    min_severity: str | None,
-    known: Collection[str],
-) -> UserChange:
+def wish(user: str, type_name: str | None, wanted: Preference) -> UserChange:
     """Return the change that replaces a preference; raise `InvalidPreference`."""
-    field = _field(type_name)
-    return UserChange(check_user(user), {field: encode(check_wish(channels, min_severity, known))})
+    return UserChange(check_user(user), fields_of(_type(type_name), wanted))
 
 
 def removed(user: str, type_name: str | None) -> UserChange:
     """Return the change that removes a preference; raise `InvalidPreference`."""
-    return UserChange(check_user(user), {_field(type_name): _GONE})
+    return UserChange(check_user(user), fields_of(_type(type_name), None))
 
 
 def silenced(user: str) -> UserChange:
@@ -211,5 +211,5 @@ def check_stored(answer: Answer) -> None:
         )
 
 
-def _field(type_name: str | None) -> str:
-    return field_of(None if type_name is None else check_type(type_name))
+def _type(type_name: str | None) -> str | None:
+    return None if type_name is None else check_type(type_name)

@@ -18,12 +18,12 @@ export interface Retraction {
   offset: number;
 }
 
-/** The counts of a user's feed; the version grows with every change within an epoch. */
+/** The counts of a user's feed: of two, that of a higher epoch is newer, else that of a higher version. */
 export interface Counts {
   unread: number;
   unseen: number;
   version: number;
-  epoch: string | number;
+  epoch: number;
 }
 
 /** Events may be missing before the cursor: load the list again. */
@@ -66,6 +66,7 @@ export interface Options {
   /** Each new notification, in order and once. */
   onNotification?: (notification: Notification) => void;
   onRetract?: (retraction: Retraction) => void;
+  /** Newer counts than before; the first ones come with the stream. */
   onCounts?: (counts: Counts) => void;
   onReset?: (reset: Reset) => void;
   onMessage?: (message: Message) => void;

@@ -91,7 +91,8 @@ export function connect({ url, token, silenceMs = 60000, ...handlers }) {
     if (leads) post();
   };
   const count = (value) => {
-    if (!value || JSON.stringify(value) === JSON.stringify(counts)) return;
+    // They come from several places, and in any order.
+    if (!value || (value.epoch - counts?.epoch || value.version - counts?.version) <= 0) return;
     give("onCounts", (counts = value));
   };
   const save = (forgets) => {
@@ -290,10 +291,10 @@ export function connect({ url, token, silenceMs = 60000, ...handlers }) {
 
   // A pause that the gateway asked for is kept.
   const poke = () => isAsked || wake?.();
-  const until = { signal: closing.signal };
-  addEventListener("online", poke, until);
-  addEventListener("offline", () => request?.abort((why = "offline")), until);
-  document.addEventListener("visibilitychange", () => document.hidden || poke(), until);
+  // Of its options a listener reads the signal, which ends it.
+  addEventListener("online", poke, closing);
+  addEventListener("offline", () => request?.abort((why = "offline")), closing);
+  document.addEventListener("visibilitychange", () => document.hidden || poke(), closing);
 
   const end = (cause) => {
     if (ended) return;

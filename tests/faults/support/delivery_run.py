@@ -21,6 +21,7 @@ from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.shared_settings import KeySpace
 from tests.faults.support.gateways import FaultyGateway, faulty_gateway_on
 from tests.faults.support.live_client import LiveClient
+from tests.support.daemons import DaemonProcess
 from tests.support.events import event_fields, write_deployment
 from tests.support.servers import Server
 from tests.support.wait import until
@@ -59,8 +60,9 @@ class DeliveryRun:
     """A deployment whose gateways are broken, its clients, and what they were sent."""
 
     def __init__(
-        self, server: Server, rng: Random, stack: ExitStack, *, users: int = 20, shards: int = 2
+        self, server: Server, rng: Random, stack: ExitStack, *, users: int = 20, **shared: Any
     ) -> None:
+        """Found it; *shared* are settings of the deployment, which has two shards otherwise."""
         self.server = server
         self.rng = rng
         self.stack = stack
@@ -74,8 +76,8 @@ class DeliveryRun:
         #: Event -> when it was handed in (monotonic clock).
         self.sent_at: dict[int, float] = {}
         with server.client() as client:
-            shared = write_deployment(client, shards=shards, channels=("push",))
-        self.key_space = KeySpace("gn", shared)
+            agreed = write_deployment(client, **{"shards": 2, "channels": ("push",)} | shared)
+        self.key_space = KeySpace("gn", agreed)
 
     def gateway(self, failpoints: str = "", **given: Any) -> FaultyGateway:
         """Start a gateway, perhaps with failpoints, and wait until it serves.
@@ -265,17 +267,17 @@ def _unread(client: redis.Redis, keys: Keys, group: Any) -> int:
     return len(rows)
 
 
-def is_frozen(gateway: FaultyGateway) -> bool:
+def is_frozen(process: DaemonProcess) -> bool:
     """Return whether a process has been stopped by a signal."""
-    stat = Path(f"/proc/{gateway.process.pid}/stat").read_text()
+    stat = Path(f"/proc/{process.process.pid}/stat").read_text()
     return stat.rpartition(")")[2].split()[0] == "T"
 
 
-def freeze(gateway: FaultyGateway) -> None:
+def freeze(process: DaemonProcess) -> None:
     """Stop a process as a long pause of the machine would."""
-    os.kill(gateway.process.pid, signal.SIGSTOP)
+    os.kill(process.process.pid, signal.SIGSTOP)
 
 
-def thaw(gateway: FaultyGateway) -> None:
+def thaw(process: DaemonProcess) -> None:
     """Let a frozen process go on."""
-    os.kill(gateway.process.pid, signal.SIGCONT)
+    os.kill(process.process.pid, signal.SIGCONT)

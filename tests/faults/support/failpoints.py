@@ -17,22 +17,27 @@ from random import Random
 from typing import Any, Final, NamedTuple
 
 from galaxy_notify.encoding import MsgpackEncoder
-from galaxy_notify.realtime import delivery
-from galaxy_notify.realtime.delivery import Delivery
+from galaxy_notify.feed.marks import Marks
+from galaxy_notify.feed_store.store import FeedStore
+from galaxy_notify.live import placing
+from galaxy_notify.live.placing import Placing
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.redis_client.stream_member import Entry
+from galaxy_notify.redis_state.feed_backlog import BacklogMember
 from galaxy_notify.redis_state.group import GroupMember
 from galaxy_notify.redis_state.intents import IntentMember
 from galaxy_notify.redis_state.store import Store
 
 VARIABLE: Final = "GN_FAILPOINTS"
-#: `poison` is where a reader is handed an intent of the type ``failpoint.poison``. The last line is
-#: of gateways: events go into recent lists, instances are told, entries are acknowledged.
+#: `poison`: a reader is handed an intent of the type ``failpoint.poison``. Behind it, of gateways:
+#: events go into recent lists, instances are told, entries are acknowledged. The last line is of
+#: writers of the feed: items are committed, marks are written.
 PLACES: Final = (
     *("before_publish", "after_publish"),
     *("before_claim", "after_claim", "encode", "before_settle", "after_settle"),
     *("after_read", "before_admit", "after_admit", "before_refuse", "after_refuse", "poison"),
     *("before_deliver", "after_deliver", "before_tell", "after_tell", "before_ack", "after_ack"),
+    *("before_insert", "after_insert", "before_mark", "after_mark"),
 )
 _POISON: Final = b'"failpoint.poison"'
 _POINT: Final = re.compile(
@@ -92,9 +97,12 @@ def install(points: Failpoints) -> None:
     _surround(IntentMember, "settle", lambda when, *args: points.hit(f"{when}_{_verb(*args)}"))
     for method in ("read", "begin"):
         _see_entries(method, points)
-    _surround(Delivery, "_place", lambda when, *_: points.hit(f"{when}_deliver"))
-    _surround(delivery, "tell_instances", lambda when, *_: points.hit(f"{when}_tell"))
-    _surround(GroupMember, "finish", lambda when, *_: points.hit(f"{when}_ack"))
+    _surround(Placing, "_append", lambda when, *_: points.hit(f"{when}_deliver"))
+    _surround(placing, "tell_instances", lambda when, *_: points.hit(f"{when}_tell"))
+    for member in (GroupMember, BacklogMember):
+        _surround(member, "finish", lambda when, *_: points.hit(f"{when}_ack"))
+    _surround(FeedStore, "insert", lambda when, *_: points.hit(f"{when}_insert"))
+    _surround(Marks, "publish", lambda when, counts: points.hit(f"{when}_mark" * bool(counts)))
 
     plain = MsgpackEncoder.encode
 

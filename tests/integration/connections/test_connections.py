@@ -25,7 +25,7 @@ def test_unblocked_connection__is_not_used_again(any_server: Server) -> None:
         client = async_client(any_server.url)
         pool: Any = client.connection_pool
         connection = await pool.get_connection()
-        await connection.send_command("BLPOP", "nothing", 1)
+        await connection.send_command("BLPOP", "nothing", int(HANG_S))
         with any_server.client() as other:
             await asyncio.to_thread(
                 wait_until, lambda: other.info("clients")["blocked_clients"], "it blocks"

@@ -12,6 +12,7 @@ import pytest
 
 from galaxy_notify import AsyncNotifier, Notifier, Unavailable
 from galaxy_notify.gateway import GatewayConsumer
+from galaxy_notify.redis_client import async_pools, pools
 from tests.support.background import background, drained, enqueue
 from tests.support.daemons import daemon_on
 from tests.support.deployment import DeploymentFixture
@@ -117,6 +118,13 @@ def test_founding__a_server_that_lost_everything_has_no_deployment(forgetful: Se
         assert notifier.accept(PLAIN).status == "accepted"
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody who waits for a connection give up, however long a restart takes."""
+    for module in (pools, async_pools):
+        monkeypatch.setattr(module, "LOOKS", 1000)
+
+
 class _Reading(Mapping[str, Any]):
     """An intent that does something whenever it is read."""
 
@@ -192,6 +200,7 @@ def test_founding__other_shards_are_read_before_anything_is_written(forgetful: S
         assert deployment.total("accepted") == 20
 
 
+@pytest.mark.usefixtures("patient")
 def test_founding__nothing_that_waits_goes_to_the_shards_of_before(forgetful: Server) -> None:
     """Calls that were planned before the restart fail, all of them, and the next one works."""
     found_deployment(forgetful.url, shards=4)
@@ -211,6 +220,7 @@ def test_founding__nothing_that_waits_goes_to_the_shards_of_before(forgetful: Se
         assert deployment.total("accepted") == 1
 
 
+@pytest.mark.usefixtures("patient")
 def test_founding__no_task_that_waits_goes_to_the_shards_of_before(forgetful: Server) -> None:
     """The same for `AsyncNotifier`."""
     found_deployment(forgetful.url, shards=4)

@@ -24,7 +24,7 @@ from tests.support.deployment import Deploy
 from tests.support.intents import PLAIN, intent
 from tests.support.proxy import proxied
 from tests.support.servers import Server
-from tests.support.wait import wait_until
+from tests.support.wait import HANG_S, wait_until
 
 #: More often than an accept over a new connection waits for anything.
 _AWAITS = 60
@@ -37,7 +37,7 @@ def test_notifier__works_after_an_interruption_anywhere(
     """No lock is left held, nothing crashes, and no connection is used that raised anything."""
     deploy(server)
     command = [sys.executable, "-m", "tests.support.interrupted", what, server.url]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG_S, check=False)
     assert done.returncode == 0, (done.returncode, done.stderr[-2000:])
     told = json.loads(done.stdout)
     if what == "lines":

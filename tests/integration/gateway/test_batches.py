@@ -101,6 +101,10 @@ def test_batches__take_over_from_a_dead_consumer(any_server: Server) -> None:
         client.zadd(KEYS.seen("gateway"), {event_id(2): 1_900_000_000_000})
         publish(client, 5)
         client.xreadgroup("gateway", "dead", {KEYS.stream: ">"})
+        # All at once idle for long: none is taken over before the others.
+        for entry in pending_entries(client):
+            owner, ids = entry["consumer"], [entry["message_id"]]
+            client.xclaim(KEYS.stream, "gateway", owner, 0, ids, idle=10_000, justid=True)
         async with consuming_batches(any_server, seen, options=QUICK):
             publish(client, 4)
             await until(lambda: unfinished(client) == 0, "everything is acknowledged")

@@ -14,7 +14,7 @@ from galaxy_notify.redis_state.consumer_names import PAGE, forget_consumers
 from galaxy_notify.redis_state.keys import IntentKeys
 from tests.support.deployment import Deploy
 from tests.support.servers import Server
-from tests.support.wait import wait_until
+from tests.support.wait import HANG_S, wait_until
 
 INTENTS = IntentKeys("gn:intents")
 
@@ -78,8 +78,8 @@ def test_consumer__that_lives_after_all_goes_on(any_server: Server, deploy: Depl
     deployment.client.xgroup_create(stream, "gateway", id="0", mkstream=True)
 
     def wait_for_one() -> None:
-        with any_server.client() as client:
-            given.append(client.xreadgroup("gateway", "waits", {stream: ">"}, block=9_000))
+        with redis.Redis.from_url(any_server.url, socket_timeout=HANG_S) as client:
+            given.append(client.xreadgroup("gateway", "waits", {stream: ">"}, block=0))
 
     waiting = threading.Thread(target=wait_for_one)
     waiting.start()

@@ -143,16 +143,14 @@ def test_read_ahead__leaves_the_rest_where_the_handler_is_slow(
 
 
 @pytest.mark.usefixtures("every_read_is_quick")
-def test_read_ahead__is_delivered_although_many_wait(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_read_ahead__is_delivered_although_many_wait(server: Server) -> None:
     """Entries that were read ahead do not wait for themselves."""
-    monkeypatch.setattr(shard, "_MOST_WAITING", 5)
+    few = replace(TENS, waiting_max=5)
 
     async def scenario(client: redis.Redis) -> None:
         handler = Holding(10)
         ids = publish(client, *range(30))
-        async with consuming(server, handler, options=TENS):
+        async with consuming(server, handler, options=few):
             await until_read_ahead(client, handler, ids[29])
             await until(
                 lambda: min(e["time_since_delivered"] for e in pending_entries(client)) > 50, "wait"

@@ -156,7 +156,7 @@ def test_entry__in_the_hands_of_a_living_reader_stays_there(
     any_server: Server, deploy: Deploy
 ) -> None:
     """A reader that is slow is not robbed, however long it takes."""
-    deployment = deploy(any_server, intake__claim_idle_ms=1000)
+    deployment = deploy(any_server, intake__claim_idle_ms=2000)
     slow = _SlowNotifier(deployment.settings)
     idle: list[int] = []
     hand_in(deployment.client, intent(1))

@@ -205,7 +205,7 @@ def test_change__of_many_takes_few_round_trips(
     deployment = deploy(any_server, worker__shards=2)
     deployment.load_scripts()
     preferences = opened(deployment)
-    changes = [wish(f"u{n}", None, ["push"], None, ["push"]) for n in range(1000)]
+    changes = [wish(f"u{n}", None, Preference(("push",))) for n in range(1000)]
     changes += [silenced("u0"), changes[0], UserChange("u1", {}, whole=True)]
     before = _runs(deployment)
     answers = preferences.change(changes)

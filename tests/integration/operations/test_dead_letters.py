@@ -84,7 +84,7 @@ def test_move__killed_half_way_is_completed_by_running_it_again(
     """A kill -9 in the middle loses nothing, and the second run moves exactly the rest."""
     with dead_letter_fixture(server) as deployment:
         deployment.bury(number=1000)
-        arguments = command_line("dead", verb, "--all", "--yes", "--rate", "300")
+        arguments = command_line("dead", verb, "--all", "--yes", "--rate", "100")
         with subprocess.Popen(arguments, env=cli_environment(server)) as process:
             wait_until(lambda: deployment.total(field) >= 60, "some are moved")
             process.send_signal(signal.SIGKILL)

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from galaxy_notify.model.feed import Counts
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state.keys import inbox_key
 from galaxy_notify.redis_state.recent import NewEvent, RecentLimits, read_delivered, user_deliver
+from galaxy_notify.redis_state.unread import UserCounts, unread_mark
 from tests.support.dead_letters import snapshot
 from tests.support.deployment import Deploy, DeploymentFixture
 from tests.support.fsck import fsck
@@ -30,6 +32,18 @@ def recent_key(deployment: DeploymentFixture) -> str:
 def presence_key(deployment: DeploymentFixture) -> str:
     """Return the key of the presence that is spoilt."""
     return deployment.key_space.keys_of_user(USER).presence(USER)
+
+
+def mark_key(deployment: DeploymentFixture) -> str:
+    """Return the key of the unread mark that is spoilt."""
+    return deployment.key_space.keys_of_user(USER).unread(USER)
+
+
+def without_version(deployment: DeploymentFixture) -> str:
+    """Spoil a mark as no script does."""
+    key = mark_key(deployment)
+    deployment.client.hset(key, "version", "-1")
+    return key
 
 
 def foreign(key_of: Callable[[DeploymentFixture], str]) -> Plant:
@@ -84,6 +98,9 @@ FAULTS: dict[str, tuple[str, Plant]] = {
     "recent-long": ("bad-recent", spoilt("RPUSH", *["12345678", "e1x0.4 event"] * 600)),
     "presence-foreign": ("wrong-type", foreign(presence_key)),
     "presence-endless": ("endless", endless(presence_key)),
+    "mark-foreign": ("wrong-type", foreign(mark_key)),
+    "mark-endless": ("endless", endless(mark_key)),
+    "mark-unreadable": ("bad-mark", without_version),
     "inbox-foreign": ("wrong-type", foreign(lambda _: INBOX)),
     "inbox-endless": ("endless", endless(lambda _: INBOX)),
     "registry-foreign": ("wrong-type", foreign(lambda it: it.keys.gateways)),
@@ -99,6 +116,8 @@ def in_use(any_server: Server, deploy: Deploy) -> DeploymentFixture:
     users = [f"u{number}" for number in range(200)]
     for user in users[:10]:
         deliver(deployment, user, 1, 2, 3)
+        mark = [UserCounts(user, Counts(1, 1, 7, 8))]
+        run_sync(deployment.client, unread_mark(deployment.key_space.keys_of_user(user), mark))
     attend(deployment, "gw-1", *users)
     gateway_alive(deployment)
     return deployment
@@ -150,4 +169,4 @@ def test_looked__counts_the_keys_of_users(any_server: Server, deploy: Deploy) ->
     deployment = in_use(any_server, deploy)
     run = Fsck(deployment.connected, "cli:ann@desk")
     assert list(run.run()) == []
-    assert run.looked.user_keys == 10 + 200 + 1
+    assert run.looked.user_keys == 10 + 10 + 200 + 1

@@ -93,7 +93,7 @@ def test_list__tells_of_each(any_server: Server, deploy: Deploy) -> None:
     assert (item["type"], item["producer"]) == (PLAIN["type"], PLAIN["producer"])
     assert (item["severity"], item["due_at_ms"], item["expires_at_ms"]) == ("warning", due, end)
     assert (item["routes"], item["open"], item["parts"]) == (2, 2, 1)
-    assert abs(item["accepted_at_ms"] - item["created_at_ms"]) < 5_000
+    assert abs(item["accepted_at_ms"] - item["created_at_ms"]) < 60_000
     assert item["cancelled"] is False
     deployment.notifier.reschedule(made, due + 1)
     assert told(deployment, made)["due_at_ms"] == due + 1

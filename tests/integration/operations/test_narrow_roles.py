@@ -32,6 +32,7 @@ LACKED = {
     Role.INTAKE: ("~{gn:*}:cooldown:*", "+zrange"),
     Role.CONSUMER: ("~{gn:*}:seen:*", "+zmscore"),
     Role.GATEWAY: ("~{gn:*}:recent:*", "+lpos"),
+    Role.FEED: ("~{gn:*}:unread:*", "+zrevrangebyscore"),
 }
 #: What the plain line of a role allows, and this one does not.
 DESTROYS: dict[Role, list[list[str]]] = {
@@ -46,6 +47,15 @@ DESTROYS: dict[Role, list[list[str]]] = {
         ["XTRIM", "{gn:0}:client-events", "MAXLEN", "0"],
         ["XADD", "{gn:0}:client-events", "*", "user_id", "u1"],
         ["DEL", "{gn:0}:parked"],
+        ["ZADD", "{gn:0}:never", "1", "x"],
+        ["HSET", "{gn:0}:meta", "shards", "7"],
+        ["HGETALL", "{gn:0}:notification:1"],
+    ],
+    Role.FEED: [
+        ["XTRIM", "{gn:0}:client-events", "MAXLEN", "0"],
+        ["XADD", "{gn:0}:client-events", "*", "user_id", "u1"],
+        ["DEL", "{gn:0}:feed_backlog"],
+        ["XTRIM", "{gn:0}:feed_backlog", "MAXLEN", "0"],
         ["ZADD", "{gn:0}:never", "1", "x"],
         ["HSET", "{gn:0}:meta", "shards", "7"],
         ["HGETALL", "{gn:0}:notification:1"],

@@ -10,7 +10,14 @@ from redis.exceptions import NoPermissionError
 
 from galaxy_notify.redis_state.permissions import PROBES, UNPROBED
 from galaxy_notify.redis_state.roles import RIGHTS, Role, grant
-from tests.support import role_clients, role_commands, role_daemon, role_gateway, role_intake
+from tests.support import (
+    role_clients,
+    role_commands,
+    role_daemon,
+    role_feed,
+    role_gateway,
+    role_intake,
+)
 from tests.support.command import CommandLine
 from tests.support.daemons import daemon_on
 from tests.support.dead_letters import snapshot
@@ -21,7 +28,7 @@ from tests.support.roles import ACL_FILE, PASSWORD, STEPS, Stage, Step, line_of,
 from tests.support.servers import Server, running, servers_found, servers_of_run
 
 #: Where the steps of the jobs come from.
-JOBS = (role_clients, role_commands, role_daemon, role_gateway, role_intake)
+JOBS = (role_clients, role_commands, role_daemon, role_feed, role_gateway, role_intake)
 ROLES = pytest.mark.parametrize("role", list(Role))
 #: `doctor` tries everything, and is refused what the role need not do.
 EXAMINES = role_commands.examines.__name__
@@ -190,7 +197,9 @@ def test_producer__reads_no_events(any_server: Server, deploy: Deploy) -> None:
 @ROLES
 def test_doctor__knows_the_role_by_its_rights(any_server: Server, role: Role) -> None:
     """A missing right is told as that of the role, with the words that give it."""
-    taken = {Role.INTAKE: "xpending", Role.GATEWAY: "lpos"}.get(role, "hget")
+    taken = {Role.INTAKE: "xpending", Role.GATEWAY: "lpos", Role.FEED: "xreadgroup"}.get(
+        role, "hget"
+    )
     with stage(any_server, role) as user, any_server.client() as admin:
         DeploymentFixture(any_server.url).close()
         told = user.permissions()

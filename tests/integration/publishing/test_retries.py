@@ -198,8 +198,7 @@ def test_retry__that_would_come_too_late_expires(any_server: Server, deploy: Dep
 def test_route__claimed_late_expires(any_server: Server, deploy: Deploy) -> None:
     """A route that nobody claimed in time is not published; one without an end always is."""
     deployment = deploy(any_server)
-    end = deployment.now() + 60
-    late = member_of(deployment.notify("late", expires_at=end), "late")
+    late, end = deployment.notify_for("late", 60)
     deployment.notify("endless")
     wait_until(lambda: deployment.now() >= end, "its end has come")
     assert deployment.worker_harness().step() == 2
@@ -212,8 +211,7 @@ def test_route__that_expires_between_claim_and_settle_is_not_published(
 ) -> None:
     """The end of a route is checked by the server's clock when its event would be appended."""
     deployment = deploy(any_server)
-    end = deployment.now() + 120
-    late = member_of(deployment.notify("late", expires_at=end), "late")
+    late, end = deployment.notify_for("late", 120)
     deployment.notify("endless")
 
     def dawdle(notification: Notification, _: Route) -> bytes:
@@ -229,9 +227,12 @@ def test_route__that_expires_between_claim_and_settle_is_not_published(
 def test_replayed_route__has_no_end(any_server: Server, deploy: Deploy) -> None:
     """A replay drops the end: an operator wants it published although it is late."""
     deployment = deploy(any_server)
-    end = deployment.now() + 100
-    member = member_of(deployment.notify("u1", expires_at=end), "u1")
-    deployment.worker_harness(permanent).step()
+    harness = deployment.worker_harness(permanent)
+    for left_ms in (100, 1_000, 10_000):
+        member, end = deployment.notify_for(f"user-{left_ms}", left_ms)
+        harness.step()
+        if deployment.route(member).status is Status.DEAD_LETTER:
+            break  # else it has expired before it was its turn
     wait_until(lambda: deployment.now() >= end, "its end has come")
     deployment.replay(member)
     deployment.worker_harness().step()

@@ -12,6 +12,7 @@ from tests.support.chromium import Chromium, requires_chromium
 from tests.support.gateways import GatewayProcess, Publisher, gateway_on, publishing, restart
 from tests.support.pages import Site, Tab, open_streams
 from tests.support.servers import Server, free_port
+from tests.support.wait import wait_until
 
 pytestmark = [requires_chromium, pytest.mark.extended]
 
@@ -71,7 +72,7 @@ def test_gateway__that_is_killed_and_started_again(
             tab.live(turn + 1)
             tab.wait_for(send.last)
     assert tabs[0].numbers == tabs[1].numbers == list(range(1, 10))
-    assert open_streams(place) == 1
+    wait_until(lambda: open_streams(place) == 1, "streams: 1")
 
 
 def test_redis__that_is_killed_and_started_again(

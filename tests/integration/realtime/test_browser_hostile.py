@@ -114,10 +114,13 @@ def test_notification__comes_once_also_after_a_reload(
 def test_counts_and_status__are_given_as_they_come(
     chromium: Chromium, profile: str, site: Site
 ) -> None:
-    """Counts of the first message and later ones, without repeats; late events are a state."""
-    counts = [{"unread": n, "unseen": n, "version": n, "epoch": "a"} for n in (1, 2)]
+    """Counts of the first message and newer ones, also of a restored feed; lateness is a state."""
+    counts = [
+        {"unread": version, "unseen": epoch, "version": version, "epoch": epoch}
+        for version, epoch in ((1, 1), (2, 1), (1, 2))
+    ]
     first = message("hello", "e.1.aaaa", cursor="e.1.aaaa", resumed=False, counts=counts[0])
-    rest = [message("counts", **counts[0]), message("counts", **counts[1])]
+    rest = [message("counts", **counts[number]) for number in (0, 1, 0, 2, 1)]
     rest += [message("status", live=False), message("status", live=True)]
     with scripted_gateway([first, *rest]) as gateway:
         tab = Tab(chromium, profile, site.page(gateway.url, "u1")).live(2)
@@ -162,9 +165,10 @@ def test_silence__is_a_lost_connection(chromium: Chromium, profile: str, site: S
     """Nothing comes, not even a comment: the client comes back with its cursor."""
     silent = [hello("e.1.aaaa"), notification("e.2.bbbb", 2)]
     with scripted_gateway(silent, [hello("e.2.bbbb", resumed=True), BYE]) as gateway:
-        tab = Tab(chromium, profile, site.page(gateway.url, "u1", silence=300))
+        tab = Tab(chromium, profile, site.page(gateway.url, "u1", silence=1000))
         tab.wait(lambda: "silent" in tab.reasons, "the connection counts as lost")
-        wait_until(lambda: gateway.cursors[1:2] == ["e.2.bbbb"], "the client comes back")
+        # On a busy machine even the first answer may seem to be lost.
+        wait_until(lambda: "e.2.bbbb" in gateway.cursors[1:], "the client comes back")
 
 
 def test_logout__ends_the_client(chromium: Chromium, profile: str, site: Site) -> None:
@@ -194,7 +198,7 @@ def test_tabs__are_given_all_kinds_of_messages(
     chromium: Chromium, profile: str, site: Site
 ) -> None:
     """What one tab reads comes to the other one as well: also what has no place and is not kept."""
-    counts = [{"unread": n, "unseen": n, "version": n, "epoch": "a"} for n in (1, 2)]
+    counts = [{"unread": n, "unseen": n, "version": n, "epoch": 1} for n in (1, 2)]
     first = message("hello", "e.1.aaaa", cursor="e.1.aaaa", resumed=False, counts=counts[0])
     rest = [notification("e.2.bbbb", 2), message("counts", **counts[1])]
     rest += [message("message", type="typing", data={"by": "u2"}), message("status", live=False)]

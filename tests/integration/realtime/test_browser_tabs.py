@@ -35,7 +35,7 @@ def test_tabs_of_one_user__share_one_stream(
     """All of them see every event; the end of the one that reads leaves no gap for the others."""
     address = site.page(place.url, "u1")
     tabs = [Tab(chromium, profile, address).live() for _ in range(3)]
-    assert open_streams(place) == 1
+    wait_until(lambda: open_streams(place) == 1, "streams: 1")
     send(*["u1"] * 3)
     for tab in tabs:
         tab.wait_for(3)
@@ -91,7 +91,7 @@ def test_two_users__in_two_tabs_of_one_origin(
             assert tab.numbers == own[user]
 
     exchange()
-    assert open_streams(place) == 2
+    wait_until(lambda: open_streams(place) == 2, "streams: 2")
     for _, tab in tabs:
         tab.reload()
     exchange()
@@ -109,7 +109,7 @@ def test_tab_of_another_profile__has_its_own_stream(
     address = site.page(place.url, "u1")
     with chromium.profile() as other:
         tabs = [Tab(chromium, name, address).live() for name in (profile, other)]
-        assert open_streams(place) == 2
+        wait_until(lambda: open_streams(place) == 2, "streams: 2")
         send("u1", "u1")
         for tab in tabs:
             tab.wait_for(2)
@@ -128,7 +128,7 @@ def test_tabs__without_locks_or_channels_have_a_stream_each(
     """Where either is missing, nothing is shared and nothing is lost."""
     address = site.page(place.url, "u1", lacks=missing)
     tabs = [Tab(chromium, profile, address).live() for _ in range(2)]
-    assert open_streams(place) == 2
+    wait_until(lambda: open_streams(place) == 2, "streams: 2")
     send("u1")
     tabs[0].wait_for(1)
     tabs[0].reload()

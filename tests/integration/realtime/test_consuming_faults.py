@@ -12,6 +12,7 @@ import redis
 import redis.asyncio
 
 from galaxy_notify.gateway.event import Event, decode_event
+from galaxy_notify.live.placing import Placing
 from galaxy_notify.realtime.delivery import Delivery
 from galaxy_notify.redis_client.stream_member import Entry
 from galaxy_notify.redis_state.gateways import REALTIME_GROUP
@@ -208,8 +209,8 @@ def test_member__that_died_before_it_acknowledged(any_server: Server, delivered:
 
 
 def _delivery(client: redis.asyncio.Redis) -> Delivery:
-    key_space = KeySpace("gn", SharedSettings())
-    return Delivery(client, key_space, frozenset({"push"}), RecentLimits(100, 60_000))
+    placing = Placing(client, KeySpace("gn", SharedSettings()), RecentLimits(100, 60_000))
+    return Delivery(placing, frozenset({"push"}))
 
 
 def _event(number: int, user: str) -> Event:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import msgpack
 import redis
 import redis.asyncio
 
 from galaxy_notify.model.cursor import Cursor
+from galaxy_notify.model.feed import Counts
 from galaxy_notify.redis_client.runner import run_all
-from galaxy_notify.redis_state.inbox import TTL_MS, Inbox, Telling, tell
+from galaxy_notify.redis_state.inbox import TTL_MS, Inbox, Telling, tell, tell_counts
 from galaxy_notify.redis_state.keys import inbox_key
+from galaxy_notify.redis_state.unread import UserCounts
 from tests.support.servers import Server
 
 KEY = inbox_key("gn", "gw-1")
@@ -84,5 +87,19 @@ def test_inbox__passes_over_what_it_cannot_read(any_server: Server) -> None:
         await run_all(client, [tell("gn", "gw-1", [ONE])])
         page = await inbox.read(1, 100)
         assert (page.entries, page.unread) == ([ONE], 4)
+
+    _run(any_server, scenario)
+
+
+def test_inbox__gives_counts(any_server: Server) -> None:
+    """Those of several users come in one entry; what is no counts is passed over."""
+
+    async def scenario(client: redis.asyncio.Redis, inbox: Inbox) -> None:
+        await inbox.renew()
+        given = [UserCounts("u1", Counts(1, 2, 3, 4)), UserCounts("u2", Counts(0, 0, 0, 4))]
+        await run_all(client, [tell_counts("gn", "gw-1", given)])
+        await client.xadd(KEY, {"counts": msgpack.packb([("u1", 1, 2, 3)])})
+        page = await inbox.read(1, 100)
+        assert (page.entries, page.unread) == (given, 1)
 
     _run(any_server, scenario)

@@ -189,10 +189,10 @@ def test_processes__share_the_work_and_may_die(app: Application) -> None:
                 assert lines[-1][1].decode() == stream.cursor
                 assert await streams.push("u1", "typing", {}) == 2
                 assert (await other.stdout.readline()).split()[0] == b"message"
-                other.kill()
-                await other.wait()
                 async with app.presence() as presence:
                     assert len(await presence.locate("u1")) == 2
+                    other.kill()
+                    await other.wait()
 
                     async def is_alone() -> bool:
                         return await presence.locate("u1") == (streams.instance,)

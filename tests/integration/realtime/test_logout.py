@@ -82,6 +82,8 @@ def test_logout__ends_all_streams_of_the_user_at_once(
             assert websocket.ends_with() == _GOING_AWAY
         publish("u2")
         other.expect("notification")
+        presence = KEY_SPACE.keys_of_user(_USER).presence(_USER)
+        wait_until(lambda: not admin.exists(presence), "the presence has ended")
         shown = command.run("users", "logout", _USER)
         assert (shown.exit_code, shown.stdout) == (0, "u1 logged out; connected to no gateway\n")
 

@@ -136,8 +136,11 @@ def test_presence__is_noted_again_after_redis_lost_it(own_app: Application) -> N
             app.client.flushall()
             Application(app.server, app.client)
             await asyncio.gather(ending, late)
-            await until(lambda: app.instances("u1"), "it is noted again")
-            assert await online(presence) == {"u1", "u3"}
+
+            async def is_noted() -> bool:
+                return await online(presence) == {"u1", "u3"}
+
+            await until(is_noted, "both are noted again")
             await kept.unregister()
             await late.unregister()
             assert await online(presence) == set()

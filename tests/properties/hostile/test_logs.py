@@ -16,7 +16,6 @@ from tests.support.servers import Server
 from tests.support.wait import wait_until
 
 SECRET = "s3cr3t"
-PATIENCE_S = 60
 
 
 def _assert_sober(daemon: DaemonProcess) -> None:
@@ -49,9 +48,7 @@ def test_daemon__works_among_all_of_it(server: Server) -> None:
         for put in WHOLE.values():
             put(client)
         accept(server, "neighbour")
-        wait_until(
-            lambda: _published(server, "neighbour"), "the neighbour is published", PATIENCE_S
-        )
+        wait_until(lambda: _published(server, "neighbour"), "the neighbour is published")
         assert daemon.process.poll() is None
         _assert_sober(daemon)
 

@@ -87,7 +87,6 @@ SIZES: dict[str, tuple[Callable[[redis.Redis], None], Callable[[redis.Redis], bo
 }
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", SIZES)
 def test_size__costs_the_daemon_no_memory(name: str, any_server: Server) -> None:
     """100 MB, or a million fields: the daemon stays small, and the neighbour is published."""

@@ -16,6 +16,7 @@ from galaxy_notify.redis_state.publish_call import route_publish
 from galaxy_notify.redis_state.settlement import Drop, Settlement
 from tests.scripts.support import handed_in, user_scenarios
 from tests.scripts.support.faults import counted, faults_of
+from tests.scripts.support.feed_scenarios import FEED
 from tests.scripts.support.outcomes import OUTCOMES, outcome, publishing
 from tests.scripts.support.seeds import SEEDS, abandon
 from tests.scripts.support.shard import (
@@ -283,7 +284,9 @@ SCENARIOS: dict[str, Callable[[Shard], ScriptCall]] = {
     "user_deliver": user_scenarios.delivering,
     "recent_read": user_scenarios.reading_recent,
     "presence_attend": user_scenarios.attending,
+    "unread_mark": user_scenarios.marking,
     **STREAMS,
+    **FEED,
     "intake_ack": handed_in.acknowledging,
     "intake_reject": handed_in.rejecting,
     "intake_resubmit": handed_in.resubmitting,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from galaxy_notify.model.cursor import BEGINNING
+from galaxy_notify.model.feed import Counts
 from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state.preferences import (
     UserChange,
@@ -21,6 +22,7 @@ from galaxy_notify.redis_state.recent import (
     user_deliver,
 )
 from galaxy_notify.redis_state.reservations import Reservation, collapse_record, cooldown_reserve
+from galaxy_notify.redis_state.unread import UserCounts, unread_mark
 from tests.scripts.support.shard import NOW, Shard
 
 
@@ -78,6 +80,17 @@ def reading(shard: Shard) -> ScriptCall:
     shard.run(setting(shard))
     shard.client.set(shard.keys.preferences("u9"), "foreign")
     return preference_read_page(shard.keys)
+
+
+def marking(shard: Shard) -> ScriptCall:
+    """A user without a mark, an older, a newer and an unreadable one, and a foreign key."""
+    older, newer = Counts(1, 1, 1, 1), Counts(2, 2, 2, 1)
+    shard.run(unread_mark(shard.keys, [UserCounts("u2", older), UserCounts("u3", newer)]))
+    shard.client.hset(shard.keys.unread("u4"), mapping={"version": "x", "epoch": "9"})
+    shard.client.set(shard.keys.unread("u5"), "foreign")
+    shard.run(presence_attend(shard.keys, "gw-1", ["u2", "u4"], 1000))
+    middle = Counts(3, 3, 2, 1)
+    return unread_mark(shard.keys, [UserCounts(f"u{n}", middle) for n in range(1, 6)])
 
 
 def _delivering(shard: Shard, epoch: str, *numbers: int) -> ScriptCall:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -24,40 +23,8 @@ from galaxy_notify.model.preference import (
     encode,
     judge,
 )
-
-KNOWN = ("email", "push", "web")
-NIGHT = json.dumps({"from": "22:00", "to": "07:00", "zone": "UTC"}).encode()
-EVENING, MORNING = (
-    int(datetime.fromisoformat(f"2026-11-{text}+00:00").timestamp() * 1000)
-    for text in ("20T23:00", "21T07:00")
-)
-
-
-def asked(*channels: str, severity: str = "info", **other: Any) -> DeliveryRequest:
-    """Return what an intent asks for; without channels it names none."""
-    return DeliveryRequest(channels or ("push",), bool(channels), severity, KNOWN, **other)
-
-
-def raw(**fields: Any) -> bytes:
-    """Return a preference as it is stored."""
-    return json.dumps(fields).encode()
-
-
-def told(verdict: ChannelDecision) -> list[str]:
-    """Return the channels that deliver."""
-    return [delivery.channel for delivery in verdict.deliveries]
-
-
-def why(verdict: ChannelDecision) -> dict[str, str]:
-    """Return the channels that are skipped, with the reason."""
-    return {skip.channel: skip.reason.value for skip in verdict.skips}
-
-
-def judged(
-    question: DeliveryRequest, stored: PreferenceFields, expires_at_ms: int | None = None
-) -> ChannelDecision:
-    """Judge what is due in the evening."""
-    return judge(question, stored, EVENING, expires_at_ms)
+from galaxy_notify.model.user_preferences import UserPreferences, fields_of
+from tests.support.judging import KNOWN, MORNING, NIGHT, asked, judged, raw, told, why
 
 
 def test_judge__without_preferences_everything_is_told() -> None:
@@ -67,6 +34,10 @@ def test_judge__without_preferences_everything_is_told() -> None:
     )
     assert told(judged(asked(), PreferenceFields())) == ["push"]
     assert told(judged(asked(defaults=("web",)), PreferenceFields())) == ["web"]
+    assert told(judged(asked(defaults=("push", "in_app")), PreferenceFields())) == [
+        "push",
+        "in_app",
+    ]
 
 
 def test_judge__a_mandatory_type_nobody_can_silence() -> None:
@@ -231,6 +202,7 @@ _FIELD = _BYTES | st.builds(
         | st.sampled_from([*SEVERITIES, "watch", "22:00", "07:00", "UTC", "Europe/Berlin"]),
     ),
 )
+_SAID = _BYTES | st.sampled_from([b"0", b"1"])
 
 
 @given(
@@ -241,10 +213,12 @@ _FIELD = _BYTES | st.builds(
         st.sampled_from(SEVERITIES),
         st.just(KNOWN),
         st.booleans(),
-        st.sampled_from([("push",), ("email", "web")]),
+        st.sampled_from([("push",), ("email", "web"), ("push", "in_app")]),
         st.sampled_from([(), ("push",), KNOWN]),
     ),
-    stored=st.builds(PreferenceFields, _FIELD, _FIELD, _BYTES | st.just(b"1"), _FIELD),
+    stored=st.builds(
+        PreferenceFields, _FIELD, _FIELD, _BYTES | st.just(b"1"), _FIELD, _SAID, _SAID
+    ),
     due_ms=st.integers(10**12, 10**13 - 1),
     lasts=st.none() | st.integers(1, 10**9),
 )
@@ -260,7 +234,8 @@ def test_judge__never_raises_and_loses_no_channel(
     assert set(channels) <= set(KNOWN)
     if asked.names_channels:
         assert set(channels) == set(asked.channels)
-    for _, until in verdict.deliveries:
+    for channel, until in verdict.deliveries:
+        assert until is None or channel != "in_app"
         assert until is None or due_ms < until < (expires or until + 1)
     if asked.mandatory:
         assert verdict.skips == ()
@@ -272,11 +247,18 @@ def test_judge__never_raises_and_loses_no_channel(
         Preference,
         st.none() | st.lists(st.sampled_from(KNOWN), unique=True).map(lambda c: tuple(sorted(c))),
         st.none() | st.sampled_from(SEVERITIES),
+        st.none() | st.booleans(),
     )
 )
 def test_preference__is_read_as_it_was_written(preference: Preference) -> None:
-    """What is stored says the same when it is read."""
-    assert decode_preference(encode(preference)) == preference
+    """What is stored says the same when it is read, but for the feed, which has another field."""
+    assert decode_preference(encode(preference)) == preference._replace(in_app=None)
+    fields = fields_of("chat", preference) | fields_of(None, preference)
+    raw_fields = {name.encode(): value for name, value in fields.items() if value}
+    found = UserPreferences.from_fields(raw_fields)
+    wanted = None if preference == Preference() else preference
+    assert (found.of_every_type, found.of_types.get("chat")) == (wanted, wanted)
+    assert found.unreadable == ()
 
 
 def test_preference__of_a_later_version_is_read_as_far_as_it_is_known() -> None:

@@ -19,7 +19,11 @@ FULL = {
     "user": "u1",
     "preferences": {
         "*": {"channels": ["push", "email", "push"], "min_severity": "notice"},
-        "types": {"chat": {"channels": []}, "order.late": {"min_severity": "info"}},
+        "types": {
+            "chat": {"channels": [], "in_app": True},
+            "order.late": {"min_severity": "info"},
+            "typing": {"in_app": False},
+        },
         "silenced": True,
         "quiet": {"from": "22:00", "to": "07:30", "zone": "Europe/Berlin"},
     },
@@ -32,7 +36,11 @@ def test_document__is_taken_whole() -> None:
     assert user == "u1"
     assert wanted == UserPreferences(
         Preference(("email", "push"), "notice"),
-        {"chat": Preference(()), "order.late": Preference(None, "info")},
+        {
+            "chat": Preference((), None, True),
+            "order.late": Preference(None, "info"),
+            "typing": Preference(None, None, False),
+        },
         True,
         Quiet(1320, 450, "Europe/Berlin"),
     )
@@ -52,7 +60,8 @@ def test_document__may_leave_everything_out() -> None:
         ([], "preferences", "must be an object, not a list"),
         ({"chat": {}}, "preferences.chat", "unknown field"),
         ({"*": []}, "preferences.*", "must be an object, not a list"),
-        ({"*": {}}, "preferences.*", "needs channels or min_severity"),
+        ({"*": {}}, "preferences.*", "needs channels, min_severity or in_app"),
+        ({"*": {"in_app": "no"}}, "preferences.*.in_app", "must be true or false, not text"),
         ({"*": {"x": 1}}, "preferences.*.x", "unknown field"),
         ({"*": {"channels": {}}}, "preferences.*.channels", "must be a list, not an object"),
         ({"*": {"channels": [1]}}, "preferences.*.channels[0]", "must be text, not a number"),
@@ -124,6 +133,7 @@ _JSON = st.recursive(
                     "quiet",
                     "channels",
                     "min_severity",
+                    "in_app",
                 ]
             ),
             values,

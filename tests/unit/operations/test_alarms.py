@@ -10,6 +10,7 @@ import pytest
 from galaxy_notify.operations.alarms import alarms
 from galaxy_notify.operations.status import DeploymentStatus
 from galaxy_notify.redis_client.faults import Fault, Remedy
+from galaxy_notify.redis_inspect.feed import FeedState, FeedWriter
 from galaxy_notify.redis_inspect.gateways import Gateway
 from galaxy_notify.redis_inspect.gauges import SKIPPED, TOTALS
 from galaxy_notify.redis_inspect.inspector import ChannelBacklog
@@ -22,6 +23,7 @@ from galaxy_notify.redis_state.group_report import GroupReport
 NOW = 1_900_000_000_000
 WORKER = Worker("a-1-ff", "a", 1, "0.1.0", NOW - 600_000, NOW)
 GATEWAY = Gateway("gw-1", 3, 2, 0, "a", 1, "0.1.0", NOW - 600_000, NOW)
+WRITER = FeedWriter("w-1", NOW)
 OOM = ServerState("refused", Fault("OOM", Remedy.RETRY, "command not allowed"), 7000)
 WELL = DeploymentStatus(
     NOW,
@@ -172,6 +174,25 @@ def test_alarms__name_a_group_to_drop_only_where_nobody_reads(readers: Readers, 
 
 
 @pytest.mark.parametrize(
+    ("readers", "more"),
+    [
+        (Readers(True), "start a writer of the feed: `galaxy-notify feed`"),
+        (
+            Readers(True, 90_000, "a"),
+            "group feed must read; Postgres is away or slow: `galaxy-notify doctor`, and see the"
+            " logs of the writers",
+        ),
+    ],
+)
+def test_alarms__never_advise_to_drop_the_feed(readers: Readers, more: str) -> None:
+    """All that waits for it would be lost with its group."""
+    group = GroupReport(lag=5, pending=0, oldest_pending_s=None, lost=None)
+    stream = replace(WELL.streams[0], length=2000, holding=True, groups={"feed": group})
+    (alarm,) = alarms(replace(WELL, streams=[replace(stream, readers={"feed": readers})]))
+    assert alarm.more == (more,)
+
+
+@pytest.mark.parametrize(
     ("state", "what"),
     [
         ("silent", "no progress for 20 s of gateway gw-1"),
@@ -197,3 +218,35 @@ def test_alarms__events_that_gateways_do_not_read() -> None:
     assert told(serving) == [f"no gateway is alive that reads events, {late} 5 s"]
     later = replace(WELL, gateways=[GATEWAY], gateway_delays={"s": 61_000})
     assert told(later) == [f"{late} 1 min 1 s"]
+
+
+@pytest.mark.parametrize(
+    ("feed", "what"),
+    [
+        (FeedState(0, 0, 0, writers=[WRITER]), ()),
+        (FeedState(9, 0, 3, oldest_ms=60_000, writers=[WRITER]), ()),
+        (
+            FeedState(9, 2000, 0, oldest_ms=61_000, writers=[WRITER]),
+            ("the feed is behind: 2,009 events wait, the oldest for 1 min 1 s",),
+        ),
+        (
+            FeedState(1, 0, 0, oldest_ms=5_000, unattended=1),
+            ("no writer of the feed is alive, 1 event waits, the oldest for 5 s",),
+        ),
+        (
+            FeedState(0, 0, 0, unattended=1, writers=[WRITER]),
+            ("no writer of the feed is alive, 0 events wait",),
+        ),
+    ],
+)
+def test_alarms__a_feed_that_is_not_written(feed: FeedState, what: tuple[str, ...]) -> None:
+    """Named at once where no writer lives; where one does, it has a minute."""
+    status = replace(WELL, feed=feed)
+    assert told(status) == [*what]
+    if feed.unattended:
+        (alarm,) = alarms(status)
+        assert ("drop-group feed" in alarm.todo) is not bool(feed.writers)
+        (some,) = told(replace(status, shards=4))
+        assert "no writer of the feed is alive on 1 of 4 shards" in some
+        refused = told(replace(status, redis=OOM))
+        assert not any("no writer" in line for line in refused)

@@ -27,11 +27,11 @@ def read(seen_ms: int | None, held_ms: int | None = None) -> Readers:
     return Readers(True, seen_ms, "gw-1", True, held_ms, "gw-1")
 
 
-def found(group: GroupReport, readers: Readers) -> Finding:
-    stream = StreamReport(0, "stream", 9_000, 100_000, holding=False, groups={"g": group})
-    name, state = ServerName("redis", "7.0.15", "master"), ServerState("taken", None, None)
-    status = DeploymentStatus(0, name, 1, {}, {}, {}, [stream], [], state)
-    return next(stream_findings(status, {("stream", "g"): readers}))
+def found(group: GroupReport, readers: Readers, name: str = "g") -> Finding:
+    stream = StreamReport(0, "stream", 9_000, 100_000, holding=False, groups={name: group})
+    server, state = ServerName("redis", "7.0.15", "master"), ServerState("taken", None, None)
+    status = DeploymentStatus(0, server, 1, {}, {}, {}, [stream], [], state)
+    return next(stream_findings(status, {("stream", name): readers}))
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,17 @@ def test_group__may_be_dropped_only_where_nobody_is_proven_to_read(
 ) -> None:
     """A restart, a long handler, an endless read, and a missing right are no proof."""
     assert (DROP in found(group, readers).todo) is is_proven
+
+
+@pytest.mark.parametrize(
+    ("readers", "todo"),
+    [
+        (read(None), "start a writer of the feed: `galaxy-notify feed`"),
+        (read(10), "see what is said of postgres here, and the logs of the writers"),
+        (read(10, 300_000), "`galaxy-notify stream groups`, and the log of the writers"),
+    ],
+)
+def test_group__of_the_feed_is_read_by_writers(readers: Readers, todo: str) -> None:
+    """More gateways would not help, and its group is not dropped for being late."""
+    far = GroupReport(lag=100_000, pending=1, oldest_pending_s=900.0, lost=0)
+    assert found(far, readers, "feed").todo == todo

@@ -10,7 +10,8 @@ import pytest
 
 from galaxy_notify.errors import Corrupt
 from galaxy_notify.gateway.event import Event
-from galaxy_notify.realtime import delivery as module
+from galaxy_notify.live import placing as module
+from galaxy_notify.live.placing import Placing
 from galaxy_notify.realtime.delivery import Delivery
 from galaxy_notify.redis_client.faults import Fault, RedisFault, classify, fault_in
 from galaxy_notify.redis_state.recent import RecentLimits
@@ -35,8 +36,8 @@ def _delivered(
     monkeypatch.setattr(module, "refresh_primary", refresh)
     client: Any = None
     key_space = KeySpace("gn", SharedSettings())
-    delivery = Delivery(client, key_space, frozenset({"push"}), RecentLimits(100, 1000))
-    return asyncio.run(delivery(events))
+    placing = Placing(client, key_space, RecentLimits(100, 1000))
+    return asyncio.run(Delivery(placing, frozenset({"push"}))(events))
 
 
 def test_delivery__fault_of_one_list_fails_its_event_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from websockets.frames import Opcode
 
 from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.cursor import BEGINNING, Cursor
+from galaxy_notify.model.feed import Counts
 from galaxy_notify.model.live_event import LiveEvent, Retraction
 from galaxy_notify.realtime.message import Message, bye, hello, notification, reset
 from tests.support.event_stream import EventParser, Frame
@@ -29,13 +30,13 @@ def test_messages__have_the_forms_of_the_contract() -> None:
     """Only what moves the place of a client has an id."""
     messages = [
         hello(BEGINNING, resumed=False),
-        hello(_PLACE, resumed=True, counts={"unread": 2}),
+        hello(_PLACE, resumed=True, counts=Counts(2, 3, 4, 5)),
         reset("trimmed", _PLACE),
         bye("rotate", 1234),
     ]
     parser = EventParser()
     frames = [frame for message in messages for frame in parser.feed(message.sse)]
-    counts = {"unread": 2}
+    counts = {"unread": 2, "unseen": 3, "version": 4, "epoch": 5}
     assert frames == [
         Frame("hello", "0.0.0", {"cursor": "0.0.0", "resumed": False, "counts": None}, None),
         Frame("hello", "e.7.abcd", {"cursor": "e.7.abcd", "resumed": True, "counts": counts}, None),

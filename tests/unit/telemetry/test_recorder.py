@@ -17,9 +17,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind
 
 from galaxy_notify.telemetry import Backlog, Snapshot, Telemetry
+from galaxy_notify.telemetry.gauges import Gauges
 from galaxy_notify.telemetry.instruments import INSTRUMENTS
+from galaxy_notify.telemetry.labels import CappedLabels
 from galaxy_notify.telemetry.pipeline import recorder
-from galaxy_notify.telemetry.recorder import MAX_TYPES, CappedLabels, Gauges
+from galaxy_notify.telemetry.recorder import MAX_TYPES
 from galaxy_notify.telemetry.spans import MAX_LINKS
 from galaxy_notify.telemetry.tracing import current_traceparent
 from tests.support.telemetry import Metrics, everything, traceparent
@@ -126,6 +128,16 @@ def test_gauges__show_the_last_snapshot(metrics: Metrics) -> None:
     metrics.recorder.observe(Snapshot(backlogs={(1, "push"): Backlog(1)}))
     assert metrics.values("routes.scheduled") == {("push", 1): 1}
     assert metrics.values("stream.group.lag") == {}
+
+
+def test_gauges__show_the_backlog_of_the_feed_once() -> None:
+    """A daemon shows it, so that it shows without any writer; one that writes shows its own."""
+    gauges = Gauges(NoOpMeterProvider().get_meter("t"), lambda: 1000.0)
+    assert list(gauges.read("feed.backlog")) == []
+    gauges.observe(Snapshot(feed_backlogs={0: 7}))
+    assert [one.value for one in gauges.read("feed.backlog")] == [7]
+    gauges.feed["feed.backlog"] = {0: 8}
+    assert [one.value for one in gauges.read("feed.backlog")] == [8]
 
 
 def test_gauges__fall_silent_rather_than_lie() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from galaxy_notify.realtime.parts import PartLimits, cut
+from galaxy_notify.live.parts import PartLimits, cut
 
 
 def test_cut__bounds_number_and_bytes_in_order() -> None:

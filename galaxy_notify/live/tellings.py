@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import redis.asyncio
 
-from galaxy_notify.realtime.parts import PartLimits, cut
+from galaxy_notify.live.parts import PartLimits, cut
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_client.nodes import refresh_primary
 from galaxy_notify.redis_client.runner import run_all
@@ -45,6 +45,13 @@ async def tell_instances(
         for name, some in tellings.items()
         for part in cut(some, ENTRY_LIMITS, lambda telling: len(telling.packed))
     ]
+    await send_entries(client, key_space, entries)
+
+
+async def send_entries(
+    client: redis.asyncio.Redis, key_space: KeySpace, entries: Sequence[InboxEntry]
+) -> None:
+    """Write entries whose loss costs time only; never fails, as `tell_instances`."""
     answers = await write_inboxes(client, key_space, entries)
     reasons = [answer.fault.reason for _, answer in answers if isinstance(answer, RedisFault)]
     if reasons:

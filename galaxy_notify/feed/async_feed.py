@@ -1,0 +1,275 @@
+"""The feeds of users for programs with an event loop: publish, list, count, mark, retract."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Required, Self, TypedDict, TypeVar, Unpack
+
+from galaxy_notify.feed.announcer import Announcer, News
+from galaxy_notify.feed.asked import (
+    IDS_MAX,
+    LIMIT,
+    Ids,
+    Selection,
+    checked_id,
+    checked_limit,
+    checked_severity,
+    checked_types,
+    checked_user,
+    checked_users,
+    selection,
+)
+from galaxy_notify.feed.calls import Calls, tried
+from galaxy_notify.feed.opening import open_store
+from galaxy_notify.feed.prepared import Prepared, all_prepared, prepared
+from galaxy_notify.feed.publisher import (
+    OpenReceipts,
+    Outcomes,
+    Publisher,
+    Receipts,
+    interruption,
+    only_receipt,
+)
+from galaxy_notify.feed.receipts import FeedReceipt
+from galaxy_notify.feed_store.listing import ListQuery, Page
+from galaxy_notify.feed_store.removing import Retracted
+from galaxy_notify.intake.planner import Planner, is_heavy
+from galaxy_notify.intake.source import IntentSource
+from galaxy_notify.live.placing import incoming
+from galaxy_notify.model.feed import Counts
+from galaxy_notify.model.live_event import Retraction
+from galaxy_notify.model.not_copied import NotCopied
+from galaxy_notify.model.publication import Publication, PublicationLike
+from galaxy_notify.redis_client.access import settings_at
+from galaxy_notify.redis_client.failed_calls import failed_call
+
+if TYPE_CHECKING:
+    from galaxy_notify.settings import Settings
+
+T = TypeVar("T")
+
+
+class PublicationFields(TypedDict, total=False):
+    """What a publication has beside its user; see `Publication`."""
+
+    type: Required[str]
+    producer: Required[str]
+    severity: str
+    title: str
+    body: str
+    data: Mapping[str, Any]
+    idempotency_key: str | None
+    notification_id: str | None
+
+
+class Filters(TypedDict, total=False):
+    """Which items a list has: all of these apply; a type may be one of several.
+
+    ``archived`` lists the archived items, and no others.
+    """
+
+    unread: bool
+    type: str | Iterable[str]
+    severity: str | None
+    archived: bool
+
+
+class AsyncFeed(NotCopied):
+    """The feeds of all users in Postgres; safe to share between tasks of one event loop.
+
+    A change is complete when it is committed in Postgres. Then it is announced in Redis: to the
+    streams of the user and in the unread mark. While Redis is away the announcement is left out:
+    the counts follow within minutes of its return, and the list has everything.
+
+    Every call ends within seconds, may be repeated, and is completed where its caller is cancelled.
+    It raises `FeedUnavailable` while Postgres is away, `Misconfigured` or `ConfigurationError` if
+    an operator has to change something first, `InvalidQuery` for an invalid argument,
+    `OtherEventLoop`, and `AlreadyClosed` after `close`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Prepare to connect by *settings*; nothing is sent before the first call.
+
+        Raises `ConfigurationError` without ``feed.url``.
+        """
+        self._most_bytes = settings.limits.max_payload_bytes
+        self._store = open_store(settings)
+        self._announcer = Announcer(settings)
+        self._publisher = Publisher(self._store, self._announcer)
+        self._planner = Planner()
+        self._calls = Calls(type(self).__name__)
+
+    @classmethod
+    def from_url(cls, url: str, *, redis: str, prefix: str = "gn", **feed: Any) -> Self:
+        """Return the feed in the Postgres at *url*, of the deployment in the Redis at *redis*.
+
+        Further arguments are settings of the section ``feed``, such as ``password``.
+        """
+        return cls(settings_at(redis, prefix, {}, feed={"url": url, **feed}))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def publish(self, user: str, **fields: Unpack[PublicationFields]) -> FeedReceipt:
+        """Put a notification into the feed of a user; return its receipt.
+
+        A feed has a notification once, by its id: that of the ``idempotency_key``, the given
+        ``notification_id``, or a new one. Raises `InvalidPublication`, or `FeedRefused` where
+        Postgres does not store it. After `FeedUnavailable`, repeat the call with the
+        ``notification_id`` of the error.
+        """
+        wanted = prepared(Publication.parse({"user": user, **fields}), self._most_bytes)
+        return only_receipt(await self.publish_prepared([wanted]), wanted)
+
+    async def publish_many(self, publications: Iterable[PublicationLike]) -> Receipts:
+        """Put notifications into feeds in few round trips; return their receipts, in order.
+
+        A refused publication does not affect the others. `FeedUnavailable` carries the receipts so
+        far, with None for each unknown outcome. If *publications* raises, `SourceFailed` carries
+        the receipts of those before that.
+        """
+        source, receipts = IntentSource(publications), OpenReceipts()
+        while chunk := source.chunk():
+            done = await self.publish_prepared(await self._prepared(chunk))
+            if done.failure is not None:
+                raise interruption(receipts, done, source)
+            receipts += done.receipts
+        return source.require_complete([one for one in receipts if one is not None])
+
+    async def publish_prepared(self, wanted: Sequence[Prepared | FeedReceipt]) -> Outcomes:
+        """Publish what was checked before; an outage is the failure of the answer."""
+        return await self._calls.run(lambda: self._publisher.publish(wanted))
+
+    async def list(
+        self,
+        user: str,
+        *,
+        limit: int = LIMIT,
+        cursor: str | None = None,
+        **filters: Unpack[Filters],
+    ) -> Page:
+        """Return a page of a user's items, the newest first, with the counts; *limit* is 1 to 200.
+
+        *cursor* continues behind an earlier page. A filtered page may be short, also empty, and
+        have a cursor: it ends after a number of items looked at.
+        """
+        query = _list_query(limit, cursor, filters)
+        return await self._read(partial(self._store.list, checked_user(user), query))
+
+    async def counts(self, user: str) -> Counts:
+        """Return how much of a user's feed is unread and unseen."""
+        return await self._read(partial(self._store.counts, checked_user(user)))
+
+    async def mark_read(
+        self, user: str, ids: Ids | None = None, *, all: bool = False, until: str | None = None
+    ) -> Counts:
+        """Mark items as read, and so as seen, and return the counts.
+
+        Either those with these *ids*, or *all*: those that are there when the call begins, or from
+        the notification *until* downwards. The first time stays. Unknown ids, and ids of other
+        users, change nothing.
+        """
+        wanted = selection(ids, all, until)
+        return await self._change(user, wanted, self._store.mark_read, self._store.mark_all_read)
+
+    async def mark_unread(self, user: str, ids: Ids) -> Counts:
+        """Mark items as unread, and return the counts; see `mark_read`."""
+        return await self._change(user, selection(ids, False, None), self._store.mark_unread)
+
+    async def mark_seen(
+        self, user: str, ids: Ids | None = None, *, all: bool = False, until: str | None = None
+    ) -> Counts:
+        """Mark items as seen, and return the counts; see `mark_read`."""
+        wanted = selection(ids, all, until)
+        return await self._change(user, wanted, self._store.mark_seen, self._store.mark_all_seen)
+
+    async def archive(
+        self, user: str, ids: Ids | None = None, *, all: bool = False, until: str | None = None
+    ) -> Counts:
+        """Archive items, which no longer count, and return the counts; see `mark_read`."""
+        wanted = selection(ids, all, until)
+        return await self._change(user, wanted, self._store.archive, self._store.archive_all)
+
+    async def retract(
+        self, notification_id: str, *, users: Iterable[str] | None = None
+    ) -> Retracted:
+        """Take a notification back from the feeds and streams of *users*, or of all who have it.
+
+        Where one of *users* does not have it, a later publish of it changes nothing. Raises
+        `Unavailable` if Redis is away: it is taken back from the feeds by then; repeat the call.
+        """
+        name, named = checked_id(notification_id), checked_users(users)
+        return await self._calls.run(lambda: self._retract(name, named))
+
+    async def close(self) -> None:
+        """Complete the calls in flight and close the connections; later calls `AlreadyClosed`."""
+        await self._calls.close()
+        await self._announcer.close()
+        await self._store.close()
+
+    async def _prepared(self, chunk: Sequence[PublicationLike]) -> Sequence[Prepared | FeedReceipt]:
+        prepare = partial(all_prepared, chunk, self._most_bytes)
+        return await self._planner.run(prepare) if is_heavy(chunk) else prepare()
+
+    async def _read(self, read: Callable[[], Awaitable[T]]) -> T:
+        return await self._calls.run(lambda: tried(read))
+
+    async def _change(
+        self,
+        user: str,
+        wanted: Selection,
+        change: Callable[[str, Sequence[str]], Awaitable[Counts]],
+        change_all: Callable[[str, str | None], Awaitable[Counts]] | None = None,
+    ) -> Counts:
+        """Change items, then announce the counts; *change_all* changes all of them."""
+        checked_user(user)
+
+        async def changed() -> Counts:
+            if wanted.ids is None:
+                assert change_all is not None
+                counts = await tried(partial(change_all, user, wanted.until))
+            else:
+                counts = await self._changed_some(user, wanted.ids, change)
+            await self._announcer.announce(News({user: counts}))
+            return counts
+
+        return await self._calls.run(changed)
+
+    async def _changed_some(
+        self,
+        user: str,
+        ids: Sequence[str],
+        change: Callable[[str, Sequence[str]], Awaitable[Counts]],
+    ) -> Counts:
+        for at in range(0, len(ids), IDS_MAX):
+            counts = await tried(partial(change, user, ids[at : at + IDS_MAX]))
+        return counts if ids else await tried(partial(self._store.counts, user))
+
+    async def _retract(self, name: str, users: Sequence[str] | None) -> Retracted:
+        done = await tried(lambda: self._store.retract(name, users))
+        at_ms = time.time_ns() // 1_000_000
+        events = [incoming(user, Retraction(name), at_ms) for user in done.users]
+        fault = await self._announcer.announce(News(done.counts, events))
+        if fault is not None:
+            text = f"retracted in the feed, not in the streams; repeat it: {fault}"
+            raise failed_call(fault, text, name)
+        return done
+
+
+def _list_query(limit: int, cursor: str | None, filters: Filters) -> ListQuery:
+    """Return a query of the store; raise `InvalidQuery`, or `TypeError` for an unknown filter."""
+    if unknown := filters.keys() - Filters.__annotations__:
+        raise TypeError(f"unexpected keyword argument {min(unknown)!r}")
+    return ListQuery(
+        limit=checked_limit(limit),
+        cursor=cursor,
+        unread=bool(filters.get("unread")),
+        types=checked_types(filters.get("type", ())),
+        severity=checked_severity(filters.get("severity")),
+        archived=bool(filters.get("archived")),
+    )

@@ -1,0 +1,1 @@
+SELECT to_regclass('feed_migration') IS NOT NULL

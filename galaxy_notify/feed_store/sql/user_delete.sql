@@ -1,0 +1,2 @@
+DELETE FROM feed_user
+WHERE user_id = %(user)s
