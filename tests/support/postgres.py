@@ -20,6 +20,7 @@ from psycopg import sql
 from galaxy_notify.embedded.postgres_binaries import PostgresBinaries, find_postgres
 from galaxy_notify.embedded.postgres_user import server_user
 from tests.support.postgres_data import Login, copy_data, make_data
+from tests.support.process_state import has_ended, state_of
 from tests.support.servers import Server, free_port
 from tests.support.wait import HANG_S, wait_until
 
@@ -128,8 +129,11 @@ class PostgresServer:
         """End all its processes as a crash would, with SIGKILL."""
         process = self._running()
         process.send_signal(signal.SIGSTOP)  # so that it starts no more of them
-        self._signal_all(signal.SIGKILL)
+        wait_until(lambda: state_of(process.pid) in "TZ", "Postgres is frozen")
+        killed = self._signal_all(signal.SIGKILL)
         process.wait(HANG_S)
+        # A killed process holds the shared memory until it is gone; a new server refuses to start.
+        wait_until(lambda: all(map(has_ended, killed)), "its processes are gone")
         self._process = None
 
     def restart(self) -> None:
@@ -194,13 +198,15 @@ class PostgresServer:
             raise RuntimeError("Postgres was not started")
         return self._process
 
-    def _signal_all(self, what: signal.Signals) -> None:
+    def _signal_all(self, what: signal.Signals) -> list[int]:
         """Send a signal to the first process, then to those that serve its connections."""
         pid = self._running().pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        for one in (pid, *map(int, children)):
+        every = [pid, *map(int, children)]
+        for one in every:
             with suppress(ProcessLookupError):  # a connection that has just ended
                 os.kill(one, what)
+        return every
 
     def _serves(self) -> bool:
         if (code := self._running().poll()) is not None:

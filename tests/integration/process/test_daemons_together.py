@@ -25,6 +25,7 @@ from tests.support.embedded import (
     server_pid,
     state_folder,
 )
+from tests.support.process_state import state_of
 from tests.support.program import PROGRAM, ROOT
 from tests.support.servers import Server
 from tests.support.wait import HANG_S, wait_until
@@ -145,8 +146,7 @@ def _has_published(deployment: DeploymentFixture, routes: int) -> bool:
 
 
 def _is_frozen(daemon: DaemonProcess) -> bool:
-    state = Path(f"/proc/{daemon.process.pid}/stat").read_text().rpartition(")")[2].split()[0]
-    return state == "T"
+    return state_of(daemon.process.pid) == "T"
 
 
 def test_embedded__keeps_what_was_accepted_when_all_is_killed() -> None:
