@@ -20,6 +20,8 @@ from tests.support.streams import PATH
 _LOST = (OSError, EOFError, asyncio.LimitOverrunError)
 #: A client that finds nobody tries again, before a server has told it when.
 _FIRST_RETRY_MS = 1000
+#: Longer than any run; an application would give its page a new token in time.
+_TOKEN_S = 3600
 
 
 class Frame(NamedTuple):
@@ -113,7 +115,7 @@ class LiveClient:
         self.record = Record()
         #: The id of the last message, as a browser keeps it.
         self.cursor = ""
-        self.token = token(user)
+        self.token = token(user, exp=time.time() + _TOKEN_S)
         self.is_connected = False
         self.port = 0
         #: For how long it had no stream, each time (s).
