@@ -15,7 +15,9 @@ from tests.support.wait import HANG_S
 # Loaded by the interpreter before the program. An audit event is a step; those before the
 # program's first line do not count, and only the first process that comes here has the steps.
 _HOOK = """
-import json, os, sys
+import json, os, signal, sys
+# Whoever runs the tests below nohup ignores it, and all that they start inherits that.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 steps = json.loads(os.environ["STEPS"])
 def mine():
     try:
