@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from galaxy_notify.http.body import media_type
 from tests.support.api import INTENT, PATH, TOKENS, ApiProcess, fields, problem
 from tests.support.servers import Server
 from tests.support.wait import HANG_S
@@ -74,25 +73,6 @@ def test_content_type__of_something_else_is_415(api: httpx.Client, kind: str) ->
     done = api.post(PATH, content=BODY, headers={"Content-Type": kind})
     problem(done, 415, "unsupported-media-type")
     assert done.headers["accept"] == "application/json"
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ('A/b; x="1\\"2"', ("a/b", {"x": '1"2'})),
-        ("a/b;;", ("a/b", {})),
-        ("a/b; x=1; X=2", None),
-        ("", None),
-        ("a/b" + "; ;" * 10_000, ("a/b", {})),
-        ("a/b" + "; ;" * 10_000 + "x", None),
-        ("a/b" + " " * 60_000 + "x", None),
-        ("a/b;" + "a" * 60_000, None),
-        ('a/b;a="' + '\\"' * 30_000, None),
-    ],
-)
-def test_media_type__is_taken_apart(text: str, found: object) -> None:
-    """Names are in lower case, quotes are taken off, what is said twice is unclear."""
-    assert media_type(text) == found
 
 
 @pytest.mark.parametrize("codings", [["identity", "gzip"], ["identity, br"], ["", "deflate"]])
