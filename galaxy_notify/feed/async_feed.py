@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Required, Self, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Final, Required, Self, TypedDict, TypeVar, Unpack
 
 from galaxy_notify.feed.announcer import Announcer, News
 from galaxy_notify.feed.asked import (
@@ -95,7 +95,13 @@ class AsyncFeed(NotCopied):
         Raises `ConfigurationError` without ``feed.url``.
         """
         self._most_bytes = settings.limits.max_payload_bytes
-        self._store = open_store(settings)
+        self._store = store = open_store(settings)
+        self._marks: Final = {
+            "read": (store.mark_read, store.mark_all_read),
+            "unread": (store.mark_unread, store.mark_all_unread),
+            "seen": (store.mark_seen, store.mark_all_seen),
+            "archive": (store.archive, store.archive_all),
+        }
         self._announcer = Announcer(settings)
         self._publisher = Publisher(self._store, self._announcer)
         self._planner = Planner()
@@ -174,26 +180,36 @@ class AsyncFeed(NotCopied):
         the notification *until* downwards. The first time stays. Unknown ids, and ids of other
         users, change nothing.
         """
-        wanted = selection(ids, all, until)
-        return await self._change(user, wanted, self._store.mark_read, self._store.mark_all_read)
+        return await self._change(user, selection(ids, all, until), "read")
 
-    async def mark_unread(self, user: str, ids: Ids) -> Counts:
+    async def mark_unread(
+        self, user: str, ids: Ids | None = None, *, all: bool = False, until: str | None = None
+    ) -> Counts:
         """Mark items as unread, and return the counts; see `mark_read`."""
-        return await self._change(user, selection(ids, False, None), self._store.mark_unread)
+        return await self._change(user, selection(ids, all, until), "unread")
 
     async def mark_seen(
         self, user: str, ids: Ids | None = None, *, all: bool = False, until: str | None = None
     ) -> Counts:
         """Mark items as seen, and return the counts; see `mark_read`."""
-        wanted = selection(ids, all, until)
-        return await self._change(user, wanted, self._store.mark_seen, self._store.mark_all_seen)
+        return await self._change(user, selection(ids, all, until), "seen")
 
     async def archive(
         self, user: str, ids: Ids | None = None, *, all: bool = False, until: str | None = None
     ) -> Counts:
         """Archive items, which no longer count, and return the counts; see `mark_read`."""
-        wanted = selection(ids, all, until)
-        return await self._change(user, wanted, self._store.archive, self._store.archive_all)
+        return await self._change(user, selection(ids, all, until), "archive")
+
+    async def mark_selected(self, user: str, mark: str, wanted: Selection) -> Counts | None:
+        """Make a change that was checked before, and return the counts.
+
+        *mark* is ``read``, ``unread``, ``seen`` or ``archive``. None where the one item that is
+        named is not one of the user's.
+        """
+        only = wanted.only
+        if only is not None and not await self._read(partial(self._store.has, user, only)):
+            return None
+        return await self._change(user, wanted, mark)
 
     async def retract(
         self, notification_id: str, *, users: Iterable[str] | None = None
@@ -219,22 +235,16 @@ class AsyncFeed(NotCopied):
     async def _read(self, read: Callable[[], Awaitable[T]]) -> T:
         return await self._calls.run(lambda: tried(read))
 
-    async def _change(
-        self,
-        user: str,
-        wanted: Selection,
-        change: Callable[[str, Sequence[str]], Awaitable[Counts]],
-        change_all: Callable[[str, str | None], Awaitable[Counts]] | None = None,
-    ) -> Counts:
-        """Change items, then announce the counts; *change_all* changes all of them."""
+    async def _change(self, user: str, wanted: Selection, mark: str) -> Counts:
+        """Change items, then announce the counts."""
         checked_user(user)
+        mark_some, mark_all = self._marks[mark]
 
         async def changed() -> Counts:
             if wanted.ids is None:
-                assert change_all is not None
-                counts = await tried(partial(change_all, user, wanted.until))
+                counts = await tried(partial(mark_all, user, wanted.until))
             else:
-                counts = await self._changed_some(user, wanted.ids, change)
+                counts = await self._changed_some(user, wanted.ids, mark_some)
             await self._announcer.announce(News({user: counts}))
             return counts
 

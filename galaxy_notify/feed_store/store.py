@@ -99,6 +99,13 @@ class FeedStore:
         """
         return await listing.list_page(self._database, user, query)
 
+    async def has(self, user: str, name: str) -> bool:
+        """Tell whether a user has an item, by the id of its notification or its row.
+
+        Also of one that was retracted; not of one that another user has.
+        """
+        return await marking.has(self._database, user, name)
+
     async def mark_read(self, user: str, ids: Sequence[str]) -> Counts:
         """Mark items as read, and as seen; the first time stays. Return the counts.
 
@@ -125,6 +132,10 @@ class FeedStore:
         notification nothing changes. Return the counts.
         """
         return await marking.mark_all(self._database, marking.READ, user, until)
+
+    async def mark_all_unread(self, user: str, until: str | None) -> Counts:
+        """Mark all items up to *until* as not read; see `mark_all_read`."""
+        return await marking.mark_all(self._database, marking.UNREAD, user, until)
 
     async def mark_all_seen(self, user: str, until: str | None) -> Counts:
         """Mark all items up to *until* as seen; see `mark_all_read`."""
