@@ -17,6 +17,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 _SINGLE: Final = frozenset(
     {
         *(b"authorization", b"cookie", b"last-event-id", b"origin", b"sec-fetch-site"),
+        *(b"content-encoding", b"content-type"),
         *(b"sec-websocket-key", b"sec-websocket-version"),
     }
 )

@@ -135,6 +135,14 @@ class Hub:
             if stream.is_live:
                 stream.put(message)
 
+    def answer_counts(self, stream: Stream, counts: Counts) -> None:
+        """Give counts to the streams of a user, and to this one whether they are new or not."""
+        before = self.counts_of(stream.user)
+        self.receive_counts(stream.user, counts)
+        newest = self.counts_of(stream.user)
+        if newest is not None and (newest == before or not stream.is_live):
+            stream.put(counted(newest))
+
     def compare(self, user_id: str, top: Cursor) -> None:
         """Compare the top of a user's recent list with what the streams have sent."""
         streams = [stream for stream in self.streams_of(user_id) if stream.is_live]

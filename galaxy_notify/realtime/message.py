@@ -11,6 +11,7 @@ from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.cursor import Cursor
 from galaxy_notify.model.feed import Counts
 from galaxy_notify.model.live_event import LiveEvent, Retraction
+from galaxy_notify.web.problems import Problem
 
 _text: Final = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
@@ -109,6 +110,11 @@ def pushed(kind: str, data: str) -> Message:
 def counted(counts: Counts) -> Message:
     """Return the message of the counts of the user's feed."""
     return Message("counts", _text(counts.document()))
+
+
+def failed(problem: Problem) -> Message:
+    """Return the answer to a message of a client that was not done."""
+    return Message("error", problem.body.decode())
 
 
 def status(*, live: bool) -> Message:

@@ -1,0 +1,155 @@
+"""The feeds of users in their own hands: list, count, mark; over HTTP and over WebSockets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from galaxy_notify.errors import (
+    AlreadyClosed,
+    CallFailed,
+    ConfigurationError,
+    FeedUnavailable,
+    InvalidQuery,
+)
+from galaxy_notify.feed.asked import LIMIT, Selection
+from galaxy_notify.model.feed import Counts
+from galaxy_notify.realtime.connection import retry_ms
+from galaxy_notify.realtime.hub import Hub
+from galaxy_notify.realtime.stream import Stream
+from galaxy_notify.realtime.turns import Turns
+from galaxy_notify.telemetry.logs import get_logger
+from galaxy_notify.telemetry.outage import EdgeLog
+from galaxy_notify.web.problems import Problem, fault, retry_after
+
+if TYPE_CHECKING:
+    # They need psycopg, and a deployment may have no feed.
+    from galaxy_notify.feed.async_feed import AsyncFeed
+    from galaxy_notify.feed_store.listing import Page
+    from galaxy_notify.settings import Settings
+
+#: Calls at the same time, of all users and of one of them; a few of them are in Postgres.
+_MOST: Final = 256
+_MOST_OF_USER: Final = 32
+
+
+class PageQuery(NamedTuple):
+    """Which items a user asks for; see `AsyncFeed.list`."""
+
+    limit: int = LIMIT
+    cursor: str | None = None
+    unread: bool = False
+    types: Sequence[str] = ()
+    severity: str | None = None
+    archived: bool = False
+
+
+class UserFeed:
+    """What users may do with their own feeds. Every call raises a `Problem`.
+
+    The streams of the user on this process are sent counts that are new at once; all others get
+    them through Redis.
+    """
+
+    def __init__(self, feed: AsyncFeed) -> None:
+        self._feed = feed
+        self._turns = Turns(_MOST, _MOST_OF_USER)
+        #: The users who are connected here; None while the deployment is not known yet.
+        self.hub: Hub | None = None
+        self._edges = EdgeLog(
+            get_logger("realtime"), "postgres unavailable", "postgres available again"
+        )
+
+    async def page(self, user: str, query: PageQuery) -> Page:
+        """Return a page of the user's items."""
+        filters = query._asdict()
+        filters["type"] = filters.pop("types")
+        async with self._turns.reading(user):
+            with self._problems():
+                page = await self._feed.list(user, **filters)
+        self._tell(user, page.counts)
+        return page
+
+    async def counts(self, user: str) -> Counts:
+        """Return how much of the user's feed is unread and unseen."""
+        async with self._turns.reading(user):
+            with self._problems():
+                counts = await self._feed.counts(user)
+        self._tell(user, counts)
+        return counts
+
+    async def mark(self, user: str, mark: str, wanted: Selection) -> Counts:
+        """Mark items as read, unread or seen, or archive them; return the counts.
+
+        Of several ids those that the user does not have change nothing. One that is named by
+        itself must be there, and so must ``until``.
+        """
+        async with self._turns.changing(user):
+            with self._problems():
+                counts = await self._feed.mark_selected(user, mark, wanted)
+        if counts is None:
+            where = "until" if wanted.ids is None else "ids[0]"
+            message = "is not in the feed of this user"
+            raise Problem("not-found", f"{where}: {message}", [fault(where, message, "not_found")])
+        self._tell(user, counts)
+        return counts
+
+    def answer(self, stream: Stream, counts: Counts) -> None:
+        """Send counts to a stream whose client asked for them, newer ones where they are known."""
+        if self.hub is not None:
+            self.hub.answer_counts(stream, counts)
+
+    async def close(self) -> None:
+        """Complete the calls in flight and close the connections."""
+        await self._feed.close()
+
+    def _tell(self, user: str, counts: Counts) -> None:
+        if self.hub is not None:
+            self.hub.receive_counts(user, counts)
+
+    @contextmanager
+    def _problems(self) -> Iterator[None]:
+        """Turn errors into problems, which do not say where Postgres is: anybody may read them."""
+        try:
+            yield
+        except InvalidQuery as error:
+            raise invalid(error) from None
+        except AlreadyClosed:
+            raise _away("unavailable", "the gateway is stopping") from None
+        except FeedUnavailable as error:
+            self._edges.down(error.code, str(error))
+            kind = "busy" if error.code == "busy" else "unavailable"
+            raise _away(kind, f"the feed is unavailable: {error.code}") from error
+        except ConfigurationError as error:
+            code = error.code if isinstance(error, CallFailed) else "configuration"
+            self._edges.down(code, str(error))
+            detail = "the feed cannot be used: see the log of the gateway"
+            raise Problem("misconfigured", detail) from error
+        else:
+            self._edges.up()
+
+
+def open_user_feed(settings: Settings) -> UserFeed | None:
+    """Return the feeds of users; None where the settings name no feed, or no users are served.
+
+    Raises `ConfigurationError` where the extra is not installed.
+    """
+    if not (settings.feed.url and settings.realtime.serve):
+        return None
+    from galaxy_notify.feed.opening import needing_extra
+
+    with needing_extra():
+        from galaxy_notify.feed.async_feed import AsyncFeed
+    return UserFeed(AsyncFeed(settings))
+
+
+def invalid(error: InvalidQuery, at: str = "") -> Problem:
+    """Return the problem (422) of what a client asked for; *at* is where its fields are."""
+    field = f"{at}.{error.field}" if at and error.field else at or error.field
+    detail = f"{field}: {error.message}" if field else error.message
+    return Problem("invalid", detail, [fault(field, error.message)])
+
+
+def _away(kind: str, detail: str) -> Problem:
+    return Problem(kind, detail, (), retry_after(retry_ms()))
