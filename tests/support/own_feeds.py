@@ -93,7 +93,7 @@ class FeedGateways:
     def publish(self, user: str, count: int = 1, **fields: Any) -> list[str]:
         """Publish notifications; return their ids, the newest first."""
         plain = {"type": "game.turn", "producer": "lobby", **fields}
-        ids = [self.feed.publish(user, **plain).notification_id for _ in range(count)]
+        ids = [str(self.feed.publish(user, **plain).notification_id) for _ in range(count)]
         return ids[::-1]
 
 
