@@ -56,11 +56,9 @@ class ClientMessages:
     async def _do(self, stream: Stream, text: bytes) -> None:
         try:
             mark, wanted = read_message(text)
-            counts = await self._feed.mark(stream.user, mark, wanted)
+            await self._feed.mark_for(stream, mark, wanted)
         except Problem as problem:
             stream.put(failed(problem))
-        else:
-            self._feed.answer(stream, counts)
 
 
 def read_message(text: bytes) -> tuple[str, Selection]:

@@ -135,10 +135,8 @@ class Hub:
             if stream.is_live:
                 stream.put(message)
 
-    def answer_counts(self, stream: Stream, counts: Counts) -> None:
-        """Give counts to the streams of a user, and to this one whether they are new or not."""
-        before = self.counts_of(stream.user)
-        self.receive_counts(stream.user, counts)
+    def repeat_counts(self, stream: Stream, before: Counts | None) -> None:
+        """Send a stream the counts of its user, unless it was sent newer ones than *before*."""
         newest = self.counts_of(stream.user)
         if newest is not None and (newest == before or not stream.is_live):
             stream.put(counted(newest))

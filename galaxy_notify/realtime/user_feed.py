@@ -95,10 +95,12 @@ class UserFeed:
         self._tell(user, counts)
         return counts
 
-    def answer(self, stream: Stream, counts: Counts) -> None:
-        """Send counts to a stream whose client asked for them, newer ones where they are known."""
+    async def mark_for(self, stream: Stream, mark: str, wanted: Selection) -> None:
+        """Mark items for the client of a stream, which is sent the counts; see `mark`."""
+        before = self.hub.counts_of(stream.user) if self.hub else None
+        await self.mark(stream.user, mark, wanted)
         if self.hub is not None:
-            self.hub.answer_counts(stream, counts)
+            self.hub.repeat_counts(stream, before)
 
     async def close(self) -> None:
         """Complete the calls in flight and close the connections."""
