@@ -41,7 +41,7 @@ class ClientMessages:
             waiting.append(text)
         else:
             busy = Problem("busy", "too many messages wait", (), retry_after(retry_ms()))
-            stream.put(failed(busy))
+            stream.put(failed(busy.body.decode()))
 
     async def _work(self, stream: Stream) -> None:
         """Do all that waits, also where the client leaves meanwhile."""
@@ -58,7 +58,7 @@ class ClientMessages:
             mark, wanted = read_message(text)
             await self._feed.mark_for(stream, mark, wanted)
         except Problem as problem:
-            stream.put(failed(problem))
+            stream.put(failed(problem.body.decode()))
 
 
 def read_message(text: bytes) -> tuple[str, Selection]:

@@ -11,7 +11,6 @@ from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.cursor import Cursor
 from galaxy_notify.model.feed import Counts
 from galaxy_notify.model.live_event import LiveEvent, Retraction
-from galaxy_notify.web.problems import Problem
 
 _text: Final = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
@@ -112,9 +111,9 @@ def counted(counts: Counts) -> Message:
     return Message("counts", _text(counts.document()))
 
 
-def failed(problem: Problem) -> Message:
-    """Return the answer to a message of a client that was not done."""
-    return Message("error", problem.body.decode())
+def failed(problem: str) -> Message:
+    """Return the answer to a message of a client that was not done; *problem* is JSON text."""
+    return Message("error", problem)
 
 
 def status(*, live: bool) -> Message:
