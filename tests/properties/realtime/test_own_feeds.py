@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -163,7 +164,7 @@ class Story:
             client.finish()
         counts = self._stored_counts()
         for client in self.clients:
-            client.read_until(lambda shown=client: self._is_shown(shown, counts))
+            client.read_until(partial(self._is_shown, client, counts))
             assert client.retracted <= self.taken_back
             assert client.own.counts() == counts or not self.ids
             for archived in ("false", "true"):
