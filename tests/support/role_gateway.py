@@ -9,11 +9,14 @@ from contextlib import suppress
 from typing import Any
 
 from galaxy_notify.errors import GalaxyNotifyError
+from galaxy_notify.feed.announcer import Announcer, News
 from galaxy_notify.model.cursor import BEGINNING, Cursor
 from galaxy_notify.model.feed import Counts
 from galaxy_notify.realtime import Presence, Streams
 from galaxy_notify.realtime.attendance import Attendance
+from galaxy_notify.realtime.logouts import Logouts
 from galaxy_notify.realtime.resident import Joined
+from galaxy_notify.realtime.tokens import TokenUser
 from galaxy_notify.realtime.whereabouts import online_page
 from galaxy_notify.redis_client.flows import run_flow
 from galaxy_notify.redis_client.runner import run, run_all
@@ -193,6 +196,27 @@ def lets_users_in(stage: Stage) -> Iterator[None]:
             await own.attend(["u1"])
 
         yield
+        asyncio.run(_connected(stage, call))
+
+
+@step(Role.GATEWAY)
+def announces_what_users_mark(stage: Stage) -> Iterator[None]:
+    with stage.server.client() as client:
+        events.write_deployment(client)
+        client.xadd("{gn:i:gw-1}:inbox", {"x": ""})
+        client.zadd(KEYS.presence("u1"), {"gw-1": 2e12})
+
+        async def announce() -> None:
+            announcer = Announcer(settings_from({"redis": {"url": stage.url}}))
+            await announcer.announce(News({"u1": Counts(1, 1, 2, 1)}))
+            await announcer.close()
+
+        async def call(connection: ConsumerConnection) -> None:
+            logouts = Logouts(connection.client, connection.key_space)
+            await logouts.voids(TokenUser("u1", 0.0, 2e9))
+
+        yield
+        asyncio.run(announce())
         asyncio.run(_connected(stage, call))
 
 
