@@ -161,8 +161,8 @@ class AsyncFeed(NotCopied):
     ) -> Page:
         """Return a page of a user's items, the newest first, with the counts; *limit* is 1 to 200.
 
-        *cursor* continues behind an earlier page. A filtered page may be short, also empty, and
-        have a cursor: it ends after a number of items looked at.
+        *cursor* continues behind an earlier page. A page of large items is short, and a filtered
+        one may also be empty, and have a cursor: it ends after a number of items looked at.
         """
         query = _list_query(limit, cursor, filters)
         return await self._read(partial(self._store.list, checked_user(user), query))
