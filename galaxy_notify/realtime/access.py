@@ -83,6 +83,7 @@ class Access:
         allowed = (
             (b"access-control-allow-origin", origin.encode("latin-1")),
             (b"access-control-allow-credentials", b"true"),
+            (b"access-control-expose-headers", b"retry-after"),
         )
         return (*vary, *allowed, *(_PREFLIGHT if preflight else ()))
 

@@ -106,7 +106,7 @@ class GatewayProcess:
         self._connections = Connections(settings.realtime, self._telemetry)
         self._readiness = Readiness()
         self._missing = open_missing_marks(settings)
-        self._feed = open_user_feed(settings)
+        self._feed = open_user_feed(settings, self._telemetry)
         self._app = App(
             settings.realtime, self._connections, self._readiness, self._scraped, self._feed
         )

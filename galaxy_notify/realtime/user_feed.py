@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from galaxy_notify.errors import (
@@ -19,6 +20,7 @@ from galaxy_notify.realtime.connection import retry_ms
 from galaxy_notify.realtime.hub import Hub
 from galaxy_notify.realtime.stream import Stream
 from galaxy_notify.realtime.turns import Turns
+from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.outage import EdgeLog
 from galaxy_notify.web.problems import Problem, fault, retry_after
@@ -52,8 +54,9 @@ class UserFeed:
     them through Redis.
     """
 
-    def __init__(self, feed: AsyncFeed) -> None:
+    def __init__(self, feed: AsyncFeed, telemetry: Telemetry) -> None:
         self._feed = feed
+        self._telemetry = telemetry
         self._turns = Turns(_MOST, _MOST_OF_USER)
         #: The users who are connected here; None while the deployment is not known yet.
         self.hub: Hub | None = None
@@ -65,17 +68,15 @@ class UserFeed:
         """Return a page of the user's items."""
         filters = query._asdict()
         filters["type"] = filters.pop("types")
-        async with self._turns.reading(user):
-            with self._problems():
-                page = await self._feed.list(user, **filters)
+        async with self._call("page", self._turns.reading(user)):
+            page = await self._feed.list(user, **filters)
         self._tell(user, page.counts)
         return page
 
     async def counts(self, user: str) -> Counts:
         """Return how much of the user's feed is unread and unseen."""
-        async with self._turns.reading(user):
-            with self._problems():
-                counts = await self._feed.counts(user)
+        async with self._call("counts", self._turns.reading(user)):
+            counts = await self._feed.counts(user)
         self._tell(user, counts)
         return counts
 
@@ -85,13 +86,10 @@ class UserFeed:
         Of several ids those that the user does not have change nothing. One that is named by
         itself must be there, and so must ``until``.
         """
-        async with self._turns.changing(user):
-            with self._problems():
-                counts = await self._feed.mark_selected(user, mark, wanted)
-        if counts is None:
-            where = "until" if wanted.ids is None else "ids[0]"
-            message = "is not in the feed of this user"
-            raise Problem("not-found", f"{where}: {message}", [fault(where, message, "not_found")])
+        async with self._call(mark, self._turns.changing(user)):
+            counts = await self._feed.mark_selected(user, mark, wanted)
+            if counts is None:
+                raise _not_found("until" if wanted.ids is None else "ids[0]")
         self._tell(user, counts)
         return counts
 
@@ -109,6 +107,22 @@ class UserFeed:
     def _tell(self, user: str, counts: Counts) -> None:
         if self.hub is not None:
             self.hub.receive_counts(user, counts)
+
+    @asynccontextmanager
+    async def _call(
+        self, call: str, turn: AbstractAsyncContextManager[None]
+    ) -> AsyncIterator[None]:
+        """Hold a turn, and count what became of the call."""
+        began, result = monotonic(), "ok"
+        try:
+            async with turn:
+                with self._problems():
+                    yield
+        except Problem as problem:
+            result = problem.kind
+            raise
+        finally:
+            self._telemetry.feed_called(call, result, monotonic() - began)
 
     @contextmanager
     def _problems(self) -> Iterator[None]:
@@ -132,7 +146,7 @@ class UserFeed:
             self._edges.up()
 
 
-def open_user_feed(settings: Settings) -> UserFeed | None:
+def open_user_feed(settings: Settings, telemetry: Telemetry) -> UserFeed | None:
     """Return the feeds of users; None where the settings name no feed, or no users are served.
 
     Raises `ConfigurationError` where the extra is not installed.
@@ -143,7 +157,7 @@ def open_user_feed(settings: Settings) -> UserFeed | None:
 
     with needing_extra():
         from galaxy_notify.feed.async_feed import AsyncFeed
-    return UserFeed(AsyncFeed(settings))
+    return UserFeed(AsyncFeed(settings), telemetry)
 
 
 def invalid(error: InvalidQuery, at: str = "") -> Problem:
@@ -151,6 +165,11 @@ def invalid(error: InvalidQuery, at: str = "") -> Problem:
     field = f"{at}.{error.field}" if at and error.field else at or error.field
     detail = f"{field}: {error.message}" if field else error.message
     return Problem("invalid", detail, [fault(field, error.message)])
+
+
+def _not_found(field: str) -> Problem:
+    message = "is not in the feed of this user"
+    return Problem("not-found", f"{field}: {message}", [fault(field, message, "not_found")])
 
 
 def _away(kind: str, detail: str) -> Problem:

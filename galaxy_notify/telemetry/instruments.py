@@ -142,6 +142,9 @@ script.duration s script
     Duration of one script call, as the caller sees it
 realtime.latency s
     From the gateway stream to the write to a client; up to 100 events a second are measured
+realtime.feed.duration s call result
+    Duration of a call of a user's own feed (page, counts, read, unread, seen or archive), waiting
+    included; result is ok or the kind of the problem
 feed.insert.duration s
     Duration of the insert of one batch into the feed, waiting for Postgres included
 http.request.duration s method route status

@@ -169,6 +169,10 @@ class Recorder(Telemetry):
     def feed_inserted(self, seconds: float) -> None:
         self._histograms["feed.insert.duration"].record(seconds)
 
+    def feed_called(self, call: str, result: str, seconds: float) -> None:
+        about = {"call": call, "result": result}
+        self._histograms["realtime.feed.duration"].record(seconds, about)
+
     def feed_waiting(self, shard: int, waiting: int, backlog: int) -> None:
         for name, count in (("feed.waiting", waiting), ("feed.backlog", backlog)):
             self._gauges.feed.setdefault(name, {})[shard] = count

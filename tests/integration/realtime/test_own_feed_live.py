@@ -10,8 +10,12 @@ from typing import Any
 import pytest
 
 from tests.support.feed_store import new_id
-from tests.support.own_feeds import FeedGateways, OwnFeed
+from tests.support.feeds import drift, feed_on, publish
+from tests.support.own_feeds import FeedGateways, OwnFeed, feed_gateways
+from tests.support.postgres import Postgres
+from tests.support.servers import Server
 from tests.support.streams import StreamClient
+from tests.support.wait import wait_until
 from tests.support.websockets import (
     BINARY,
     CLOSE,
@@ -246,3 +250,38 @@ def test_message__of_a_client_that_leaves_is_done(feed_places: FeedGateways, own
         while stream.until("counts")[-1].data["unread"]:
             pass
     assert own.counts()["unread"] == 0
+
+
+def test_event__of_the_stream_is_shown_listed_and_counted(
+    server: Server, feed_database: Postgres
+) -> None:
+    """By the gateway and the writer, also behind a crash of either; the greeting has the counts."""
+    with (
+        feed_gateways(server, feed_database, 2) as places,
+        feed_on(server, feed_database) as writer,
+        server.client() as admin,
+        places.own("u0", at=1) as own,
+    ):
+        writer.wait_for("feed writing")
+        gateway = places.gateways[0]
+        with gateway.open("u0") as stream:
+            _greeted(stream)
+            publish(admin, range(1, 4), users=1)
+            names = {stream.until("notification")[-1].data["notification_id"] for _ in range(3)}
+            wait_until(lambda: own.counts()["unread"] == 3, "all are in the feed")
+            assert {item["notification_id"] for item in own.items()} == names
+            gateway.kill()
+            writer.kill()
+        own.mark("read", names.pop())
+        publish(admin, [4], users=1)
+        gateway.start()
+        gateway.ready()
+        with gateway.open("u0") as stream:
+            assert _greeted(stream) == own.counts()
+            writer.start()
+            while stream.until("counts")[-1].data["unread"] != 3:
+                pass
+        with gateway.open("u0") as stream:
+            assert stream.expect("hello").data["counts"] == own.counts()
+        assert (own.counts()["unread"], own.counts()["unseen"]) == (3, 3)
+        assert not drift(feed_database)

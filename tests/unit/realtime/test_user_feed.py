@@ -20,6 +20,7 @@ from galaxy_notify.model.feed import Counts
 from galaxy_notify.realtime.hub import Hub
 from galaxy_notify.realtime.stream import BufferLimits, Stream
 from galaxy_notify.realtime.user_feed import UserFeed, invalid
+from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.web.problems import Problem
 
 _OLD, _NEW, _NEWER = (Counts(1, 1, version, 1) for version in (1, 2, 3))
@@ -40,7 +41,7 @@ class _Feed:
 
 
 def _user_feed(answer: Any) -> UserFeed:
-    return UserFeed(cast("AsyncFeed", _Feed(answer)))
+    return UserFeed(cast("AsyncFeed", _Feed(answer)), Telemetry())
 
 
 @pytest.mark.parametrize(
