@@ -80,23 +80,23 @@ class UserFeed:
         self._tell(user, counts)
         return counts
 
-    async def mark(self, user: str, mark: str, wanted: Selection) -> Counts:
+    async def mark(self, user: str, mark: str, wanted: Selection, at: str = "") -> Counts:
         """Mark items as read, unread or seen, or archive them; return the counts.
 
         Of several ids those that the user does not have change nothing. One that is named by
-        itself must be there, and so must ``until``.
+        itself must be there, and so must ``until``. *at* is where the client named it.
         """
         async with self._call(mark, self._turns.changing(user)):
             counts = await self._feed.mark_selected(user, mark, wanted)
             if counts is None:
-                raise _not_found("until" if wanted.ids is None else "ids[0]")
+                raise _not_found(_field("until" if wanted.ids is None else "ids[0]", at))
         self._tell(user, counts)
         return counts
 
     async def mark_for(self, stream: Stream, mark: str, wanted: Selection) -> None:
         """Mark items for the client of a stream, which is sent the counts; see `mark`."""
         before = self.hub.counts_of(stream.user) if self.hub else None
-        await self.mark(stream.user, mark, wanted)
+        await self.mark(stream.user, mark, wanted, at=mark)
         if self.hub is not None:
             self.hub.repeat_counts(stream, before)
 
@@ -162,9 +162,13 @@ def open_user_feed(settings: Settings, telemetry: Telemetry) -> UserFeed | None:
 
 def invalid(error: InvalidQuery, at: str = "") -> Problem:
     """Return the problem (422) of what a client asked for; *at* is where its fields are."""
-    field = f"{at}.{error.field}" if at and error.field else at or error.field
+    field = _field(error.field, at)
     detail = f"{field}: {error.message}" if field else error.message
     return Problem("invalid", detail, [fault(field, error.message)])
+
+
+def _field(name: str, at: str) -> str:
+    return f"{at}.{name}" if at and name else at or name
 
 
 def _not_found(field: str) -> Problem:
