@@ -1,11 +1,11 @@
 -- user_deliver: (published) -> (recent)
 --
 -- Append events to the recent lists of their users, each with the next offset of its user. A
--- list holds pairs: an id of 8 bytes, then the event behind its place,
--- '<epoch>.<offset>.<check> '. Its last pair is the top; a user without a list begins a new
--- epoch. An event that the list holds already keeps its place, so a repeat of the call, also by
--- another gateway, changes nothing.
--- A key of another type is deleted: its user begins a new epoch, and clients get a reset.
+-- list holds pairs: an id of 8 bytes, then the event behind its place, '<epoch>.<offset>.<check> '.
+-- Its last pair is the top; a user without a list begins a new epoch, as one whose key has another
+-- type. An event that the list holds keeps its place: a repeat, also by others, changes nothing.
+-- A retraction is an event with the id '-' and that of what it takes back. It also replaces the text
+-- at the place of that. An event whose retraction the list holds is not appended.
 --
 -- KEYS
 --   1 never      the guard against a moving slot
@@ -21,10 +21,12 @@
 --                for the first one, empty if the list has lost it; the detail is a list of the
 --                instances that hold a connection of the user
 --   known        the same; the list held the event already
+--   retracted    the same of its retraction, without instances: nobody may be sent the event
 --   fault        nothing was appended; the detail is the error
 
 local tag, now, history, keep = ARGV[1], now_ms(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local PLACE = '^(%w+)%.(%d+)%.(%x+) '
+local RETRACTION, ID_BYTES = '-', 8
 
 -- Return the check of an event: of its id, and of all before it in its epoch. A server that was
 -- replaced may give an offset, and even the same event at it, another past.
@@ -74,15 +76,43 @@ local function place_in(key, id)
   return epoch and placed(epoch, offset, check, before)
 end
 
+-- Put a retraction in the place of the event with this id, if the list holds it; return the error
+-- of a refused command.
+local function replace(key, id, retraction)
+  local at = try('LPOS', key, id)
+  if fault(at) or not at then return fault(at) end
+  local stored = try('LINDEX', key, at + 1)
+  if fault(stored) then return stored.err end
+  local place = (stored or ''):match('^%w+%.%d+%.%x+ ')
+  return place and fault(try('LSET', key, at + 1, place .. retraction))
+end
+
+-- Return the word for an event that must not be appended, its place and its instances; or nothing,
+-- and the error of a refused command.
+local function look_up(key, user, id, event)
+  local place, refused
+  if #id > ID_BYTES then
+    refused = replace(key, id:sub(#RETRACTION + 1), event)
+  else
+    place, refused = place_in(key, RETRACTION .. id)
+    if place then return 'retracted', place, {} end
+  end
+  if refused then return nil, refused end
+  place, refused = place_in(key, id)
+  if place then return 'known', place, instances_of(user) end
+  return nil, refused
+end
+
 local function deliver(number, user, id, event)
   local key = tag .. 'recent:' .. user
   local epoch, top, before = top_of(key, ARGV[5] .. digits(number))
   if not epoch then return 'fault', '', top end
-  local place, refused
-  if top > 0 then place, refused = place_in(key, id) end
-  -- Whether the list holds the event is unknown: it must not stand there twice.
-  if refused then return 'fault', '', refused end
-  if place then return 'known', place, instances_of(user) end
+  if top > 0 then
+    local word, place, instances = look_up(key, user, id, event)
+    if word then return word, place, instances end
+    -- Whether the list holds the event is unknown: it must not stand there twice.
+    if place then return 'fault', '', place end
+  end
   local offset, check = digits(top + 1), check_of(before, id)
   local length = try('RPUSH', key, id, ('%s.%s.%s '):format(epoch, offset, check) .. event)
   if fault(length) then return 'fault', '', length.err end

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Required, Self, TypedDict, TypeVar, Unpack
@@ -33,17 +32,15 @@ from galaxy_notify.feed.publisher import (
     only_receipt,
 )
 from galaxy_notify.feed.receipts import FeedReceipt
+from galaxy_notify.feed.retractor import Retracted, Retractor
 from galaxy_notify.feed_store.listing import ListQuery, Page
-from galaxy_notify.feed_store.removing import Retracted
 from galaxy_notify.intake.planner import Planner, is_heavy
 from galaxy_notify.intake.source import IntentSource
-from galaxy_notify.live.placing import incoming
 from galaxy_notify.model.feed import Counts
-from galaxy_notify.model.live_event import Retraction
+from galaxy_notify.model.ids import Target
 from galaxy_notify.model.not_copied import NotCopied
 from galaxy_notify.model.publication import Publication, PublicationLike
 from galaxy_notify.redis_client.access import settings_at
-from galaxy_notify.redis_client.failed_calls import failed_call
 
 if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
@@ -106,6 +103,7 @@ class AsyncFeed(NotCopied):
         self._publisher = Publisher(self._store, self._announcer)
         self._planner = Planner()
         self._calls = Calls(type(self).__name__)
+        self._retractor = Retractor(self._store, self._announcer, self._calls)
 
     @classmethod
     def from_url(cls, url: str, *, redis: str, prefix: str = "gn", **feed: Any) -> Self:
@@ -214,13 +212,18 @@ class AsyncFeed(NotCopied):
     async def retract(
         self, notification_id: str, *, users: Iterable[str] | None = None
     ) -> Retracted:
-        """Take a notification back from the feeds and streams of *users*, or of all who have it.
+        """Take a notification back from the feeds and streams of all its users, or of *users*.
 
-        Where one of *users* does not have it, a later publish of it changes nothing. Raises
-        `Unavailable` if Redis is away: it is taken back from the feeds by then; repeat the call.
+        For all of them, its waiting routes are cancelled too. It may come before the notification,
+        which then is not shown. The answer says if it was *found*. Safe to repeat: raises
+        `Unavailable` if Redis is away, and `FeedUnavailable` if Postgres is; the text says which
+        half is done.
         """
-        name, named = checked_id(notification_id), checked_users(users)
-        return await self._calls.run(lambda: self._retract(name, named))
+        wanted = Target(checked_id(notification_id), None)
+        named = checked_users(users)
+        if named is None:
+            return await self._retractor.retract(wanted, "client")
+        return await self._retractor.retract_for(wanted, named)
 
     async def close(self) -> None:
         """Complete the calls in flight and close the connections; later calls `AlreadyClosed`."""
@@ -259,16 +262,6 @@ class AsyncFeed(NotCopied):
         for at in range(0, len(ids), IDS_MAX):
             counts = await tried(partial(change, user, ids[at : at + IDS_MAX]))
         return counts if ids else await tried(partial(self._store.counts, user))
-
-    async def _retract(self, name: str, users: Sequence[str] | None) -> Retracted:
-        done = await tried(lambda: self._store.retract(name, users))
-        at_ms = time.time_ns() // 1_000_000
-        events = [incoming(user, Retraction(name), at_ms) for user in done.users]
-        fault = await self._announcer.announce(News(done.counts, events))
-        if fault is not None:
-            text = f"retracted in the feed, not in the streams; repeat it: {fault}"
-            raise failed_call(fault, text, name)
-        return done
 
 
 def _list_query(limit: int, cursor: str | None, filters: Filters) -> ListQuery:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 from galaxy_notify.feed_store import (
     inserting,
@@ -152,6 +152,15 @@ class FeedStore:
         is noted, so that a later insert changes nothing.
         """
         return await removing.retract(self._database, notification_id, users)
+
+    async def recipients(
+        self, notification_id: str, producers: Collection[str] | None = None
+    ) -> Sequence[str]:
+        """Return the users that have a notification, retracted or not, in their order.
+
+        With *producers*, only where one of them published it.
+        """
+        return await removing.recipients(self._database, notification_id, producers)
 
     async def forget(self, user: str) -> int:
         """Delete all rows of a user, 500 in a transaction, then its counts; return how many."""

@@ -12,6 +12,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.types import Scope
 
+from galaxy_notify.feed.retractor import Retractor
 from galaxy_notify.http.auth import Authenticator, Client, forbidden
 from galaxy_notify.http.metrics import Metrics
 from galaxy_notify.http.pools import BlockingPools
@@ -81,6 +82,7 @@ class AppState:
     metrics: Metrics
     authenticator: Authenticator
     limit: RequestLimit
+    retractor: Retractor
     #: Parses what takes long to parse.
     parser: Planner = field(default_factory=Planner)
 
@@ -88,17 +90,20 @@ class AppState:
     def open(cls, settings: Settings, scraped: Scraped, worker: Worker | None = None) -> AppState:
         """Return the state of a new server; nothing is sent before its first request.
 
-        Raises `ConfigurationError` for a key of ``http`` that cannot be used.
+        Raises `ConfigurationError` for a key of ``http`` that cannot be used, and where there is a
+        feed and its extra is not installed.
         """
         authenticator = Authenticator(settings.http)
         limit = RequestLimit(settings.http.max_requests)
         notifier, pools = AsyncNotifier(settings), BlockingPools(settings)
         metrics = Metrics(scraped, worker)
-        return cls(settings, notifier, pools, scraped.telemetry, metrics, authenticator, limit)
+        retractor, telemetry = Retractor.open(settings), scraped.telemetry
+        return cls(settings, notifier, pools, telemetry, metrics, authenticator, limit, retractor)
 
     async def close(self) -> None:
         self.metrics.close()
         await self.notifier.close()
+        await self.retractor.close()
         self.pools.close()
 
 

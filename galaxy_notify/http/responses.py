@@ -14,6 +14,7 @@ from galaxy_notify.errors import (
     Invalid,
     Misconfigured,
     ServerRefused,
+    Unavailable,
 )
 from galaxy_notify.intake.receipts import Refusal
 from galaxy_notify.model.json_data import printable
@@ -114,6 +115,21 @@ def redis_faults() -> Iterator[None]:
         raise Problem(
             "misconfigured", f"the settings do not match the deployment: {error}"
         ) from error
+
+
+@contextmanager
+def feed_faults() -> Iterator[None]:
+    """Turn errors of calls that change Redis and Postgres into problems: their text says what is
+    done.
+    """
+    with redis_faults():
+        try:
+            yield
+        except Misconfigured:
+            raise
+        except Unavailable as error:
+            more = {"notification_id": error.notification_id} if error.notification_id else None
+            raise unavailable(str(error), more=more) from error
 
 
 def failed(error: CallFailed, more: Mapping[str, object] | None = None) -> Problem:

@@ -74,6 +74,14 @@ class CancelledRoutes(BaseModel):
     too_late: int
 
 
+class RetractedNotification(BaseModel):
+    """What a retraction reached: how many users, and how many waiting routes it cancelled."""
+
+    notification_id: str
+    users: int
+    cancelled: int
+
+
 class Notifications(BaseModel):
     """A page of what was accepted; a cursor tells where the next one begins, null that there is
     none. *unlisted* are keys in Redis that hold something else than a list.

@@ -191,7 +191,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         lost = hdel
         parked = xadd xtrim
         presence:* = del pexpire zadd zrem zremrangebyscore
-        recent:* = del ltrim pexpire rpush
+        recent:* = del lset ltrim pexpire rpush
         tickets:* = pexpire zadd zrem zremrangebyrank zremrangebyscore
         unread:* = del hset pexpire
         """,
@@ -203,8 +203,8 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         sweeper swept unread:*
         """,
         """
-        exists get hmget lindex lpos pttl scan time xinfo|groups xlen xpending xrange zrangebyscore
-        zrevrangebyscore
+        exists get hmget lindex lpos lrange pttl scan time xinfo|groups xlen xpending xrange
+        zrangebyscore zrevrangebyscore
         """,
         """
         client-events = xack xclaim xgroup|create xgroup|delconsumer xreadgroup
@@ -214,7 +214,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         lost = hdel
         parked = xadd xtrim
         presence:* = zrem
-        recent:* = del ltrim pexpire rpush
+        recent:* = del lset ltrim pexpire rpush
         sweeper = del pexpire set
         swept = del hset
         unread:* = del hset pexpire
@@ -224,9 +224,9 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         # `bench` writes below a prefix of its own, with any prefix of the deployment.
         "* {gn-bench-*}:* INTENTS INTENTS:rejects INTENTS:never",
         """
-        exec exists get hexists hget hgetall hkeys hlen hmget hscan hstrlen info llen lrange
-        memory|usage multi pttl scan sismember time xinfo|consumers xinfo|groups xlen xpending
-        xrange xread xrevrange zcard zcount zmscore zrange zrangebyscore zrank zrevrange
+        exec exists get hexists hget hgetall hkeys hlen hmget hscan hstrlen info lindex llen lpos
+        lrange memory|usage multi pttl scan sismember time xinfo|consumers xinfo|groups xlen
+        xpending xrange xread xrevrange zcard zcount zmscore zrange zrangebyscore zrank zrevrange
         zrevrangebyscore zscan zscore
         """,
         """
@@ -238,6 +238,9 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         gateway:* inbox presence:* recent:* unread:* = del pexpire
         inbox = xadd
         logout:* = set
+        presence:* = zrem
+        recent:* = lset ltrim rpush
+        unread:* = hset
         tickets:* = del
         INTENTS INTENTS:rejects = xdel
         meta = hsetnx

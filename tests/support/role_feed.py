@@ -21,7 +21,7 @@ from galaxy_notify.redis_state.feed_backlog import BacklogMember, FeedBacklog
 from galaxy_notify.redis_state.feed_calls import FEED_GROUP, MoveLimits, feed_attend, feed_move
 from galaxy_notify.redis_state.group import GroupMember, Parking
 from galaxy_notify.redis_state.joining import adopt_deployment
-from galaxy_notify.redis_state.recent import NewEvent, RecentLimits, user_deliver
+from galaxy_notify.redis_state.recent import NewEvent, RecentLimits, new_retraction, user_deliver
 from galaxy_notify.redis_state.roles import Role
 from galaxy_notify.redis_state.unread import marks_page
 from galaxy_notify.settings import settings_from
@@ -150,8 +150,9 @@ def publishes_counts_and_events(stage: Stage) -> Iterator[None]:
             await marks_page(redis, connection.key_space, "0 0")
             new = [
                 NewEvent(user, events.notification_id(n), b"event")
-                for n, user in enumerate(("u1", "u1", "u2"), 1)
+                for n, user in ((1, "u1"), (2, "u1"), (2, "u1"), (3, "u2"))
             ]
+            new.append(new_retraction("u1", events.notification_id(2)))
             await run(redis, user_deliver(KEYS, RecentLimits(1, 60_000), "ex", new))
 
         yield

@@ -31,6 +31,7 @@ from galaxy_notify.redis_state.recent import (
     NewEvent,
     RecentLimits,
     RecentPlace,
+    new_retraction,
     presence_attend,
     presence_end,
     recent_read,
@@ -153,6 +154,7 @@ def calls_for_users(stage: Stage) -> Iterator[None]:
                 NewEvent(user, events.notification_id(n), b"event")
                 for n, user in enumerate(("u1", "u1", "u2", "u3"), 1)
             ]
+            new.append(new_retraction("u1", events.notification_id(2)))
             await run(redis, user_deliver(KEYS, RecentLimits(1, 60_000), "ex", new))
             await run(redis, presence_attend(KEYS, "gw-1", ["u1", "u2"], 60_000))
             joined = Joined(redis, connection.key_space)

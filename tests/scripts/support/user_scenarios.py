@@ -17,6 +17,7 @@ from galaxy_notify.redis_state.recent import (
     NewEvent,
     RecentLimits,
     RecentPlace,
+    new_retraction,
     presence_attend,
     recent_read,
     user_deliver,
@@ -101,10 +102,15 @@ def _delivering(shard: Shard, epoch: str, *numbers: int) -> ScriptCall:
 
 
 def delivering(shard: Shard) -> ScriptCall:
-    """An event that is there, one that makes the list too long, a user of another gateway."""
+    """An event that is there, a retraction, and a new event that makes the list too long."""
     shard.run(_delivering(shard, "a", 1, 2))
     shard.run(presence_attend(shard.keys, "gw-1", ["u1"], 1000))
-    return _delivering(shard, "b", 2, 3)
+    new = [
+        *(NewEvent(user, f"{number:032x}", b"event") for user in ("u1", "u2") for number in (2, 3)),
+        new_retraction("u1", f"{3:032x}"),
+        NewEvent("u1", f"{3:032x}", b"event"),
+    ]
+    return user_deliver(shard.keys, RecentLimits(2, 1000), "b", new)
 
 
 def reading_recent(shard: Shard) -> ScriptCall:
