@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from galaxy_notify.cli.context import Application, with_json
-from galaxy_notify.cli.output import count, echo, echo_json, plural
+from galaxy_notify.cli.context import Application, actor, with_json
+from galaxy_notify.cli.exits import Exit, is_misconfigured, print_error, unavailable_message
+from galaxy_notify.cli.output import count, echo, echo_json, note, plural
+from galaxy_notify.cli.prompts import confirm, yes_option
 from galaxy_notify.cli.stream_view import recent_line
-from galaxy_notify.errors import InvalidPreference
+from galaxy_notify.errors import FeedUnavailable, GalaxyNotifyError, InvalidPreference
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from galaxy_notify.operations.forgetting import Forgotten, Remaining
 
 _EVENTS: Final = 5
 
@@ -29,7 +36,7 @@ user_argument = click.argument("user", callback=_checked)
 
 @click.group("users")
 def command() -> None:
-    """Show what is kept of a user."""
+    """Show or delete what is kept of a user."""
 
 
 @command.command("show")
@@ -93,3 +100,70 @@ def logout(app: Application, user: str, as_json: bool) -> None:
     echo(f"{user} logged out; connected to {where}")
     if done.told < done.instances:
         echo("  some gateways were not reached: they end the streams within ten seconds")
+
+
+@command.command("forget")
+@user_argument
+@yes_option
+@with_json
+def forget(app: Application, user: str, yes: bool, as_json: bool) -> int:
+    """Delete what is kept of a user, and list what ends by itself.
+
+    Cancels the user's waiting routes, purges the dead letters, and deletes recent list, presence,
+    unread mark, preferences, tickets and feed. Before it, let your application send the user
+    nothing more, and end open streams with `users logout`. Safe to repeat. Exit codes: 0 done, 1
+    Redis or Postgres away: the message says which half is done, run it again; 4 the list of
+    notifications is too long to have found everything.
+    """
+    import asyncio
+
+    from galaxy_notify.feed.forgotten_rows import forget_rows_of
+    from galaxy_notify.operations import forgetting
+
+    settings = app.settings
+    confirm(f"delete everything that is kept of {user}?", yes=yes)
+    done = forgetting.Forgotten()
+    rest: Sequence[Remaining] = ()
+    redis = postgres = ""
+    try:
+        with app.open() as deployment:
+            done = forgetting.forget(deployment, user, actor())
+            rest = forgetting.remaining(deployment.shared, settings)
+    except GalaxyNotifyError as error:
+        redis = _outage(error)
+    try:
+        done.rows = asyncio.run(forget_rows_of(settings, user))
+    except FeedUnavailable as error:
+        postgres = str(error)
+    if failure := forgetting.half_done(redis, postgres):
+        print_error(failure)
+        return Exit.FAILED
+    if as_json:
+        echo_json({"user": user, **done.as_json(), "remaining": [one._asdict() for one in rest]})
+    else:
+        _show_forgotten(user, done, rest)
+    return Exit.OK if done.complete else Exit.PARTLY
+
+
+def _outage(error: GalaxyNotifyError) -> str:
+    """Return what Redis said, if a repeat may help; raise the error if not."""
+    from galaxy_notify.errors import Unavailable
+    from galaxy_notify.redis_client.faults import RedisFault
+
+    if not isinstance(error, RedisFault | Unavailable) or is_misconfigured(error):
+        raise error
+    return unavailable_message(error)
+
+
+def _show_forgotten(user: str, done: Forgotten, rest: Sequence[Remaining]) -> None:
+    kept = ", ".join(name.replace("_", " ") for name in done.deleted) or "nothing"
+    echo(f"{user} forgotten")
+    echo(f"  deleted: {kept}" + ("" if done.rows is None else f"; {plural(done.rows, 'feed row')}"))
+    echo(
+        f"  cancelled {count(done.cancelled)} waiting, purged {plural(done.purged, 'dead letter')}"
+    )
+    echo("  what may still name the user ends by itself:")
+    for what, until in rest:
+        echo(f"    {what}: {until}")
+    if not done.complete:
+        note("the list of notifications is longer than what was looked at: run it again later")

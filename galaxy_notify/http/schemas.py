@@ -115,6 +115,28 @@ class ChangedPreferences(StoredPreferences):
     changed: bool
 
 
+class RemainingTrace(BaseModel):
+    """What may still name a user who was forgotten, and until when."""
+
+    what: str
+    until: str
+
+
+class ForgottenUser(BaseModel):
+    """What was deleted of a user, and what ends by itself; *keys* says what was there in Redis.
+
+    *complete* is false where the list of notifications was too long; *rows* null without a feed.
+    """
+
+    user: str
+    keys: dict[str, bool]
+    cancelled: int
+    purged: int
+    complete: bool
+    rows: int | None
+    remaining: list[RemainingTrace]
+
+
 class DeadLetters(BaseModel):
     """Dead letters, the oldest first; *complete* is false where the search took too long."""
 

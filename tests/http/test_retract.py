@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import httpx
 import pytest
@@ -16,7 +17,7 @@ from tests.support.servers import Server
 
 ID = f"{7:032x}"
 LATER = INTENT | {"producer": "lobby", "due_at": 2 * 10**12, "recipients": ["u1", "u2"]}
-TURN = {"type": "game.turn", "producer": "lobby"}
+TURN: dict[str, Any] = {"type": "game.turn", "producer": "lobby"}
 
 
 @pytest.fixture
