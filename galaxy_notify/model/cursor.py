@@ -11,7 +11,7 @@ from galaxy_notify.model.ids import first_part
 _CURSOR: Final = re.compile(r"([0-9A-Za-z]{1,64})\.(0|[1-9][0-9]{0,14})\.([0-9a-f]{4}|0)")
 #: What the id of an event in a recent list takes, without a mark.
 ID_BYTES: Final = 8
-#: What stands before the id of a notification in that of its retraction.
+#: What stands before the id of a notification where it is taken back.
 RETRACTION_MARK: Final = b"-"
 
 

@@ -53,7 +53,7 @@ class RecentLimits(NamedTuple):
 
 
 class NewEvent(NamedTuple):
-    """An event to append to the recent list of a user; a *mark* is before its id there."""
+    """An event to append to the recent list of a user; a *mark* before its id says what it is."""
 
     user: str
     notification_id: str
@@ -62,7 +62,7 @@ class NewEvent(NamedTuple):
 
     @property
     def list_id(self) -> bytes:
-        """Return its id in the list."""
+        """Return the id by which the list knows it, behind its mark."""
         return self.mark + recent_id(self.notification_id)
 
 
