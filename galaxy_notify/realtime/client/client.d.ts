@@ -96,6 +96,7 @@ export interface Options {
   token: () => Promise<string> | string;
   /** Each new notification, in order and once. */
   onNotification?: (notification: Notification) => void;
+  /** A notification was taken back: show it no more. It may come twice, or for one never shown. */
   onRetract?: (retraction: Retraction) => void;
   /** Newer counts than before; the first ones come with the stream. */
   onCounts?: (counts: Counts) => void;
