@@ -21,7 +21,7 @@
 --                for the first one, empty if the list has lost it; the detail is a list of the
 --                instances that hold a connection of the user
 --   known        the same; the list held the event already
---   retracted    the same of its retraction, without instances: nobody may be sent the event
+--   retracted    the same of its retraction, without instances: no user may be sent the event
 --   fault        not done, or a retraction half; the detail is the error
 
 local tag, now, history, keep = ARGV[1], now_ms(ARGV[2]), tonumber(ARGV[3]), ARGV[4]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.argument("notification_id", metavar="ID")
 @with_json
 def command(app: Application, notification_id: str, as_json: bool) -> int:
-    """Take a notification back from everybody, also where it was delivered.
+    """Take a notification back, also where it was delivered.
 
     ID is the id of a notification; that of a route or an event stands for the whole notification.
     It disappears from feeds, counts and open pages; a page that is offline learns of it when it

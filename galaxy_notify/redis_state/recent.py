@@ -81,7 +81,7 @@ class Delivered(NamedTuple):
 
     *cursor* is the event's; it is None if the event was refused for the *reason*. *instances* hold
     connections of the user, and have an inbox. *is_new* is False if the list held the event
-    already, or its retraction: then the cursor is that one's, and nobody is to be told. *before* is
+    already, or its retraction: then the cursor is that one's, and no instance is named. *before* is
     the check of the event before it, that of `BEGINNING` for the first one; empty where the list
     has lost it.
     """

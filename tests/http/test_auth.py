@@ -30,6 +30,8 @@ GUARDED = {
     ("PATCH", f"{PATH}/{ID}"): {"producer", "operator"},
     ("GET", f"{PATH}/{ID}"): {"producer", "operator", "read-only"},
     ("DELETE", f"{PATH}/{ID}"): {"producer", "operator"},
+    ("POST", f"{PATH}/{ID}:retract"): {"producer", "operator"},
+    ("DELETE", f"/v1/users/{ID}"): {"operator"},
     ("GET", PREFS): {"producer", "operator", "read-only"},
     ("PUT", PREFS): {"producer", "operator"},
     ("DELETE", PREFS): {"producer", "operator"},

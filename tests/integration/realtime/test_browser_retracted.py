@@ -21,11 +21,8 @@ pytestmark = requires_chromium
 @pytest.fixture
 def place(server: Server, site: Site, feed_database: Postgres) -> Iterator[GatewayProcess]:
     """Give a gateway with a feed that lets the pages of the site in."""
-    own: dict[str, Any] = {
-        "realtime__allowed_origins": [site.origin],
-        "feed__url": feed_database.url,
-    }
-    with gateway_on(server, **own) as made:
+    origins, url = [site.origin], feed_database.url
+    with gateway_on(server, realtime__allowed_origins=origins, feed__url=url) as made:
         yield made
 
 
@@ -37,7 +34,7 @@ def feed(place: GatewayProcess, feed_database: Postgres) -> Iterator[Feed]:
 
 
 def _publish(feed: Feed, number: int) -> str:
-    about = {"type": "t", "producer": "p", "data": {"number": number}}
+    about: dict[str, Any] = {"type": "t", "producer": "p", "data": {"number": number}}
     return str(feed.publish("u1", **about).notification_id)
 
 
