@@ -32,7 +32,10 @@ def command(app: Application, notification_id: str, as_json: bool) -> int:
     which half is done, run it again.
     """
     from galaxy_notify.model.ids import Target, first_part, parse_target
+    from galaxy_notify.telemetry.logs import configure_logs
 
+    # Where Redis or Postgres is away, the message says so.
+    configure_logs("error", app.settings.log.format)
     target = parse_target(notification_id)
     try:
         done = None

@@ -129,8 +129,8 @@ class Retractor:
             done = await self.announcer.run(lambda keys: cancel_flow(keys, target, actor))
             users = await self.announcer.run(lambda keys: recipients_flow(keys, target))
         except RedisFault as fault:
-            # Where there is no deployment nothing was ever accepted.
-            nothing = fault.fault.code == NO_DEPLOYMENT.code
+            # Without a deployment nothing was ever accepted; a foreign key holds no record.
+            nothing = fault.fault.code in (NO_DEPLOYMENT.code, "WRONGTYPE")
             return _Known(failure=None if nothing else failed_call(fault))
         except CallFailed as error:
             return _Known(failure=error)
@@ -185,7 +185,8 @@ def _refuse_half(
         done = f"retracted in the {'feed' if streams else 'streams'}, not in the "
         done += "streams" if streams else "feed"
     error: Any = streams or feed
+    reason = f"Redis is unavailable: {error}" if type(error) is Unavailable else str(error)
     kind: type[CallFailed] = FeedUnavailable if error is feed else Unavailable
     if isinstance(error, Misconfigured):
         kind = Misconfigured
-    raise kind(f"{done}; repeat it: {error}", name, code=error.code) from error.__cause__
+    raise kind(f"{done}; repeat it: {reason}", name, code=error.code) from error.__cause__
