@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -11,12 +11,15 @@ from galaxy_notify.cli.exits import Exit, is_misconfigured, print_error, unavail
 from galaxy_notify.cli.output import count, echo, echo_json, note, plural
 from galaxy_notify.cli.prompts import confirm, yes_option
 from galaxy_notify.cli.stream_view import recent_line
-from galaxy_notify.errors import FeedUnavailable, GalaxyNotifyError, InvalidPreference
+from galaxy_notify.errors import FeedUnavailable, InvalidPreference
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from galaxy_notify.operations.forgetting import Forgotten, Remaining
+    from galaxy_notify.operations.forgetting import EndedRoutes, Forgotten, Remaining
+    from galaxy_notify.redis_state.deployment import Deployment
+
+T = TypeVar("T")
 
 _EVENTS: Final = 5
 
@@ -120,50 +123,59 @@ def forget(app: Application, user: str, yes: bool, as_json: bool) -> int:
     from galaxy_notify.feed.forgotten_rows import forget_rows_of
     from galaxy_notify.operations import forgetting
 
+    def end(deployment: Deployment) -> EndedRoutes:
+        return forgetting.end_routes(deployment, user, actor())
+
+    def delete(deployment: Deployment) -> tuple[Mapping[str, bool], Sequence[Remaining]]:
+        shared = deployment.shared
+        return forgetting.delete_keys(deployment, user), forgetting.remaining(shared, settings)
+
     settings = app.settings
     confirm(f"delete everything that is kept of {user}?", yes=yes)
-    done = forgetting.Forgotten()
-    rest: Sequence[Remaining] = ()
-    redis = postgres = ""
+    routes, redis = _in_redis(app, end)
+    rows, postgres = None, ""
     try:
-        with app.open() as deployment:
-            done = forgetting.forget(deployment, user, actor())
-            rest = forgetting.remaining(deployment.shared, settings)
-    except GalaxyNotifyError as error:
-        redis = _outage(error)
-    try:
-        done.rows = asyncio.run(forget_rows_of(settings, user))
+        rows = asyncio.run(forget_rows_of(settings, user))
     except FeedUnavailable as error:
         postgres = str(error)
-    if failure := forgetting.half_done(redis, postgres):
-        print_error(failure)
+    deleted = None
+    if routes is not None:
+        deleted, redis = _in_redis(app, delete)
+    if routes is None or deleted is None or postgres:
+        print_error(forgetting.half_done(redis, postgres))
         return Exit.FAILED
+    keys, rest = deleted
+    done = forgetting.Forgotten(routes, rows, keys)
     if as_json:
         echo_json({"user": user, **done.as_json(), "remaining": [one._asdict() for one in rest]})
     else:
         _show_forgotten(user, done, rest)
-    return Exit.OK if done.complete else Exit.PARTLY
+    return Exit.OK if routes.complete else Exit.PARTLY
 
 
-def _outage(error: GalaxyNotifyError) -> str:
-    """Return what Redis said, if a repeat may help; raise the error if not."""
+def _in_redis(app: Application, work: Callable[[Deployment], T]) -> tuple[T | None, str]:
+    """Return what work on the deployment returns, or why a repeat may help."""
     from galaxy_notify.errors import Unavailable
     from galaxy_notify.redis_client.faults import RedisFault
 
-    if not isinstance(error, RedisFault | Unavailable) or is_misconfigured(error):
-        raise error
-    return unavailable_message(error)
+    try:
+        with app.open() as deployment:
+            return work(deployment), ""
+    except (RedisFault, Unavailable) as error:
+        if is_misconfigured(error):
+            raise
+        return None, unavailable_message(error)
 
 
 def _show_forgotten(user: str, done: Forgotten, rest: Sequence[Remaining]) -> None:
+    routes = done.routes
     kept = ", ".join(name.replace("_", " ") for name in done.deleted) or "nothing"
     echo(f"{user} forgotten")
     echo(f"  deleted: {kept}" + ("" if done.rows is None else f"; {plural(done.rows, 'feed row')}"))
-    echo(
-        f"  cancelled {count(done.cancelled)} waiting, purged {plural(done.purged, 'dead letter')}"
-    )
+    dead = plural(routes.purged, "dead letter")
+    echo(f"  cancelled {count(routes.cancelled)} waiting, purged {dead}")
     echo("  what may still name the user ends by itself:")
     for what, until in rest:
         echo(f"    {what}: {until}")
-    if not done.complete:
+    if not routes.complete:
         note("the list of notifications is longer than what was looked at: run it again later")

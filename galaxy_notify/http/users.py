@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from http.client import SERVICE_UNAVAILABLE
 from typing import Final, TypeVar
 
@@ -16,9 +16,11 @@ from galaxy_notify.http.preferences import User
 from galaxy_notify.http.responses import answer, feed_faults, unavailable
 from galaxy_notify.http.schemas import ForgottenUser
 from galaxy_notify.operations.forgetting import (
+    EndedRoutes,
     Forgotten,
     Remaining,
-    forget,
+    delete_keys,
+    end_routes,
     half_done,
     remaining,
 )
@@ -39,24 +41,30 @@ async def forget_user(request: Request, client: Operator, user: User) -> Respons
     if client.producers is not None:
         raise Problem("forbidden", f"{client.name} is bound to producers: a user is of all of them")
 
-    def work(deployment: Deployment) -> tuple[Forgotten, Sequence[Remaining]]:
-        done = forget(deployment, user, client.actor, lambda: deadline.is_over)
-        return done, remaining(deployment.shared, state.settings)
+    deadline = Deadline(_SEARCH_S)
 
-    async def work_on_rows() -> int | None:
+    def end(deployment: Deployment) -> EndedRoutes:
+        return end_routes(deployment, user, client.actor, lambda: deadline.is_over)
+
+    def delete(deployment: Deployment) -> tuple[Mapping[str, bool], Sequence[Remaining]]:
+        return delete_keys(deployment, user), remaining(deployment.shared, state.settings)
+
+    async def delete_rows() -> int | None:
         with feed_faults():
             return await forget_rows(state.retractor.store, user)
 
-    deadline = Deadline(_SEARCH_S)
-    found, redis = await _or_outage(state.pools.changes.run(work))
-    rows, postgres = await _or_outage(state.retractor.calls.run(work_on_rows))
-    if found is None or postgres:
+    routes, redis = await _or_outage(state.pools.changes.run(end))
+    rows, postgres = await _or_outage(state.retractor.calls.run(delete_rows))
+    found = None
+    if routes is not None:
+        found, redis = await _or_outage(state.pools.changes.run(delete))
+    if routes is None or found is None or postgres:
         raise unavailable(half_done(redis, postgres))
-    done, rest = found
-    if done.cancelled:
-        state.telemetry.routes("cancelled", ANY_CHANNEL, done.cancelled)
-    left = [one._asdict() for one in rest]
-    return answer({"user": user, **done.as_json(), "rows": rows, "remaining": left})
+    keys, rest = found
+    if routes.cancelled:
+        state.telemetry.routes("cancelled", ANY_CHANNEL, routes.cancelled)
+    done, left = Forgotten(routes, rows, keys), [one._asdict() for one in rest]
+    return answer({"user": user, **done.as_json(), "remaining": left})
 
 
 async def _or_outage(call: Awaitable[T]) -> tuple[T | None, str]:

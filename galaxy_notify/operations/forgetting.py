@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from galaxy_notify.intake.change import cancel_flow
@@ -14,7 +13,7 @@ from galaxy_notify.model.wording import duration
 from galaxy_notify.operations.dead_letters import DeadLetterReader
 from galaxy_notify.operations.dead_moves import Run
 from galaxy_notify.operations.list_filter import OPEN, ListFilter
-from galaxy_notify.operations.listing import Item, list_notifications
+from galaxy_notify.operations.listing import list_notifications
 from galaxy_notify.operations.logging_out import KEPT_MS as LOGOUT_KEPT_MS
 from galaxy_notify.redis_client.flows import run_flow_sync, unwrap
 from galaxy_notify.redis_client.runner import run_all_sync
@@ -36,18 +35,26 @@ class Remaining(NamedTuple):
     until: str
 
 
-@dataclass
-class Forgotten:
-    """What was deleted of a user: keys by what they held, routes, and rows of the feed.
+class EndedRoutes(NamedTuple):
+    """How many routes of a user were cancelled, and how many dead letters purged.
 
-    *complete* is False where the pass over the list ended early. *rows* are None without a feed.
+    *complete* is False where the pass over the list ended early.
     """
 
-    keys: Mapping[str, bool] = field(default_factory=dict)
-    cancelled: int = 0
-    purged: int = 0
-    complete: bool = True
-    rows: int | None = None
+    cancelled: int
+    purged: int
+    complete: bool
+
+
+class Forgotten(NamedTuple):
+    """What was deleted of a user; *keys* says of each, by what it holds, whether it was there.
+
+    *rows* of the feed are None without a feed.
+    """
+
+    routes: EndedRoutes
+    rows: int | None
+    keys: Mapping[str, bool]
 
     @property
     def deleted(self) -> Sequence[str]:
@@ -56,29 +63,44 @@ class Forgotten:
 
     def as_json(self) -> dict[str, Any]:
         """Return what the command line and the HTTP API show."""
-        return asdict(self)
+        return {**self.routes._asdict(), "rows": self.rows, "keys": self.keys}
 
 
-def forget(
+def end_routes(
     deployment: Deployment, user: str, actor: str, is_over: Callable[[], bool] = lambda: False
-) -> Forgotten:
-    """Cancel the waiting routes of a user, purge its dead letters, and delete its keys.
+) -> EndedRoutes:
+    """Cancel the waiting routes of a user and purge its dead letters.
 
-    They are found in the list of what was accepted until now. *is_over* ends that early. Safe to
-    repeat. Raises `RedisFault` and `Unavailable`.
+    They are found in the list of what was accepted until now. *is_over* ends that early. To be done
+    before the rest is deleted, which they would bring back. Safe to repeat. Raises `RedisFault` and
+    `Unavailable`.
     """
-    done = Forgotten()
     letters = DeadLetterReader(deployment)
-    for item in _open_items(deployment, user, is_over, done):
-        name = item.listed.notification_id
-        if any(item.seen.statuses[status] for status in PUBLISHABLE):
-            done.cancelled += _cancel(deployment, name, user, actor)
-        if item.seen.statuses[Status.DEAD_LETTER]:
-            done.purged += letters.purge(_dead_of(letters, name, user), Run(actor)).moved
+    wanted = ListFilter(user=user, states=(OPEN,), until_ms=server_now(deployment))
+    cancelled = purged = 0
+    cursor: str | None = None
+    for _ in range(MOST_PAGES):
+        page = list_notifications(deployment, wanted, cursor=cursor)
+        for item in page.items:
+            name, statuses = item.listed.notification_id, item.seen.statuses
+            if any(statuses[status] for status in PUBLISHABLE):
+                cancelled += _cancel(deployment, name, user, actor)
+            if statuses[Status.DEAD_LETTER]:
+                purged += letters.purge(_dead_of(letters, name, user), Run(actor)).moved
+        cursor = page.cursor
+        if cursor is None or is_over():
+            break
+    return EndedRoutes(cancelled, purged, complete=cursor is None)
+
+
+def delete_keys(deployment: Deployment, user: str) -> Mapping[str, bool]:
+    """Delete what Redis keeps of a user by name; return what was there.
+
+    To be done after the feed is deleted, whose counts would come back. Raises `RedisFault`.
+    """
     keys = _keys(deployment.key_space.keys_of_user(user), user)
     replies = run_all_sync(deployment.client, [Command(["DEL", key]) for key in keys.values()])
-    done.keys = {name: bool(unwrap(reply)) for name, reply in zip(keys, replies, strict=True)}
-    return done
+    return {name: bool(unwrap(reply)) for name, reply in zip(keys, replies, strict=True)}
 
 
 def remaining(shared: SharedSettings, settings: Settings) -> Sequence[Remaining]:
@@ -99,23 +121,6 @@ def remaining(shared: SharedSettings, settings: Settings) -> Sequence[Remaining]
         Remaining("feed rows of what is delivered or retracted from now on", rows),
         Remaining("logs, traces, backups of Redis and of Postgres", "their own retention"),
     ]
-
-
-def _open_items(
-    deployment: Deployment, user: str, is_over: Callable[[], bool], done: Forgotten
-) -> Iterator[Item]:
-    """Yield the notifications that a user still has open routes of; note if not all are seen."""
-    wanted = ListFilter(user=user, states=(OPEN,), until_ms=server_now(deployment))
-    cursor: str | None = None
-    for _ in range(MOST_PAGES):
-        page = list_notifications(deployment, wanted, cursor=cursor)
-        yield from page.items
-        cursor = page.cursor
-        if cursor is None:
-            return
-        if is_over():
-            break
-    done.complete = False
 
 
 def _cancel(deployment: Deployment, name: str, user: str, actor: str) -> int:

@@ -155,8 +155,8 @@ def test_forget__of_a_long_list_says_that_it_is_not_complete(
     monkeypatch.setattr(forgetting, "MOST_PAGES", 1)
     for _ in range(150):
         deployment.notify("u1", **LATER)
-    done = forgetting.forget(deployment.connected, "u1", "cli:ann@desk")
+    done = forgetting.end_routes(deployment.connected, "u1", "cli:ann@desk")
     assert (done.complete, done.cancelled) == (False, 100)
-    assert forgetting.forget(deployment.connected, "u1", "cli:ann@desk").cancelled == 50
-    done = forgetting.forget(deployment.connected, "u1", "cli:ann@desk", lambda: True)
+    assert forgetting.end_routes(deployment.connected, "u1", "cli:ann@desk").cancelled == 50
+    done = forgetting.end_routes(deployment.connected, "u1", "cli:ann@desk", lambda: True)
     assert (done.complete, done.cancelled) == (True, 0)
