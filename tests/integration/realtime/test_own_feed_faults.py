@@ -155,7 +155,8 @@ def test_gateway__that_has_not_reached_redis_serves_nobody(
 
 def test_locked_user__keeps_no_other_from_the_feed(server: Server, feed_database: Postgres) -> None:
     """However many changes of it wait."""
-    with feed_gateways(server, feed_database) as places, places.own("u2") as other:
+    settings = {"feed__statement_timeout_ms": 600_000}
+    with feed_gateways(server, feed_database, **settings) as places, places.own("u2") as other:
         places.publish("u1")
         places.publish("u2")
         with feed_database.client(autocommit=False) as holder:
@@ -171,11 +172,13 @@ def test_locked_user__keeps_no_other_from_the_feed(server: Server, feed_database
                 thread.start()
             for _ in range(20):
                 assert other.mark_all("read") == (0, 0)
-            assert not answered
+            # Those that have waited for too long are to come again.
+            assert set(answered) <= {503}
             holder.rollback()
         for thread in threads:
             thread.join()
-        assert answered == [200] * 8
+        assert len(answered) == 8
+        assert {200} <= set(answered) <= {200, 503}
 
 
 def test_stop__while_postgres_is_frozen_ends_soon(server: Server, own_postgres: Postgres) -> None:
