@@ -205,6 +205,8 @@ def test_message__may_come_in_any_pieces(
         (frame(TEXT, b"x" * 40_000, first=0) + frame(_CONTINUED, b"x" * 40_000), 1009),
         (frame(_CONTINUED, b"{}"), 1002),
     ],
+    # A frame has a random key: each process would give its test another name.
+    ids=["binary", "not UTF-8", "not UTF-8 in two", "long", "long in two", "continued"],
 )
 def test_message__that_may_not_be_ends_its_websocket(
     feed_places: FeedGateways, own: OwnFeed, websocket: WebSocketClient, sent: bytes, code: int
