@@ -28,6 +28,8 @@ from tests.support.websockets import (
     open_websocket,
 )
 
+#: Of no notification. The same in each process, as the names of tests are.
+UNKNOWN = b"f" * 32
 _CONTINUED = 0
 
 
@@ -137,8 +139,8 @@ def _answer(websocket: WebSocketClient) -> Said:
         (b'{"read":{"ids":["x"]}}', 422, "read.ids[0]"),
         (b'{"seen":{"all":true,"user":"u1"}}', 422, "seen.user"),
         (b'{"seen":{"ids":["\\u0000"]}}', 422, "seen.ids[0]"),
-        (b'{"read":{"ids":["%s"]}}' % new_id().encode(), 404, "read.ids[0]"),
-        (b'{"seen":{"all":true,"until":"%s"}}' % new_id().encode(), 404, "seen.until"),
+        (b'{"read":{"ids":["%s"]}}' % UNKNOWN, 404, "read.ids[0]"),
+        (b'{"seen":{"all":true,"until":"%s"}}' % UNKNOWN, 404, "seen.until"),
     ],
 )
 def test_message__that_is_wrong_is_answered_with_the_problem(
