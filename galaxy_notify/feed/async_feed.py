@@ -103,7 +103,8 @@ class AsyncFeed(NotCopied):
         self._publisher = Publisher(self._store, self._announcer)
         self._planner = Planner()
         self._calls = Calls(type(self).__name__)
-        self._retractor = Retractor(self._store, self._announcer, self._calls)
+        #: Retracts over the same connections; it is closed with this feed.
+        self.retractor: Final = Retractor(self._store, self._announcer, self._calls)
 
     @classmethod
     def from_url(cls, url: str, *, redis: str, prefix: str = "gn", **feed: Any) -> Self:
@@ -139,11 +140,18 @@ class AsyncFeed(NotCopied):
         """
         source, receipts = IntentSource(publications), OpenReceipts()
         while chunk := source.chunk():
-            done = await self.publish_prepared(await self._prepared(chunk))
+            done = await self.publish_prepared(await self.prepare(chunk))
             if done.failure is not None:
                 raise interruption(receipts, done, source)
             receipts += done.receipts
         return source.require_complete([one for one in receipts if one is not None])
+
+    async def prepare(
+        self, publications: Sequence[PublicationLike]
+    ) -> Sequence[Prepared | FeedReceipt]:
+        """Check publications, up to a thousand; one that is refused has its receipt already."""
+        check = partial(all_prepared, publications, self._most_bytes)
+        return await self._planner.run(check) if is_heavy(publications) else check()
 
     async def publish_prepared(self, wanted: Sequence[Prepared | FeedReceipt]) -> Outcomes:
         """Publish what was checked before; an outage is the failure of the answer."""
@@ -222,18 +230,14 @@ class AsyncFeed(NotCopied):
         wanted = Target(checked_id(notification_id), None)
         named = checked_users(users)
         if named is None:
-            return await self._retractor.retract(wanted, "client")
-        return await self._retractor.retract_for(wanted, named)
+            return await self.retractor.retract(wanted, "client")
+        return await self.retractor.retract_for(wanted, named)
 
     async def close(self) -> None:
         """Complete the calls in flight and close the connections; later calls `AlreadyClosed`."""
         await self._calls.close()
         await self._announcer.close()
         await self._store.close()
-
-    async def _prepared(self, chunk: Sequence[PublicationLike]) -> Sequence[Prepared | FeedReceipt]:
-        prepare = partial(all_prepared, chunk, self._most_bytes)
-        return await self._planner.run(prepare) if is_heavy(chunk) else prepare()
 
     async def _read(self, read: Callable[[], Awaitable[T]]) -> T:
         return await self._calls.run(lambda: tried(read))

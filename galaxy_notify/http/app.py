@@ -13,7 +13,15 @@ from starlette.routing import Route
 
 from galaxy_notify import __version__
 from galaxy_notify.errors import Invalid
-from galaxy_notify.http import dead_letters, health, intents, notifications, preferences, users
+from galaxy_notify.http import (
+    dead_letters,
+    feeds,
+    health,
+    intents,
+    notifications,
+    preferences,
+    users,
+)
 from galaxy_notify.http.dependencies import AppState
 from galaxy_notify.http.direct import DirectCalls
 from galaxy_notify.http.middleware import Middleware
@@ -21,7 +29,7 @@ from galaxy_notify.http.openapi import openapi_document
 from galaxy_notify.http.responses import internal, problem_response, refused, refused_values
 from galaxy_notify.web.problems import Problem
 
-_MODULES: Final = (intents, notifications, preferences, users, dead_letters, health)
+_MODULES: Final = (intents, notifications, preferences, users, feeds, dead_letters, health)
 _ABOUT: Final = (
     "Submit, inspect and cancel notifications, manage dead letters, monitor. Errors "
     "are RFC 9457 problems that name the field or item. See docs/http.md."

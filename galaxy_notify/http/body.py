@@ -20,6 +20,7 @@ from galaxy_notify.web.bodies import (
     read_body,
 )
 from galaxy_notify.web.connection import ARRIVED
+from galaxy_notify.web.problems import Problem, fault
 
 #: The most values to parse in the event loop.
 _LIGHT: Final = 1 << 12
@@ -49,6 +50,19 @@ async def json_body(request: Request, limits: JsonLimits = USUAL, most: int | No
 async def json_object(request: Request, *known: str) -> dict[str, Any]:
     """Return the object in a short body, which has no other fields than the *known* ones."""
     return checked_object(await json_body(request, SHORT, SHORT_BYTES), *known)
+
+
+def checked_batch(values: list[Any], what: str, most: int) -> list[Any]:
+    """Return the list of a body; raise a `Problem` if it is empty or has more than *most*.
+
+    *what* is one of the list, as in ``intent``.
+    """
+    if not values:
+        raise Problem("invalid", "the list is empty", [fault("", f"needs at least one {what}")])
+    if len(values) > most:
+        message = f"{len(values)} {what}s, the limit is {most} (http.max_batch)"
+        raise Problem("too-large", message, [fault("", message, "too_large")])
+    return values
 
 
 async def _read(request: Request, shape: Shape, limits: BodyLimits) -> bytes:

@@ -128,8 +128,15 @@ def feed_faults() -> Iterator[None]:
         except Misconfigured:
             raise
         except Unavailable as error:
-            more = {"notification_id": error.notification_id} if error.notification_id else None
-            raise unavailable(str(error), more=more) from error
+            raise feed_failed(error) from error
+
+
+def feed_failed(error: CallFailed, more: Mapping[str, object] | None = None) -> Problem:
+    """Return the problem for a call of the feed that failed."""
+    if isinstance(error, Misconfigured):
+        return failed(error, more)
+    named = {"notification_id": error.notification_id} if error.notification_id else {}
+    return unavailable(str(error), more={**named, **(more or {})})
 
 
 def failed(error: CallFailed, more: Mapping[str, object] | None = None) -> Problem:

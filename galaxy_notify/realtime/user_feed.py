@@ -15,6 +15,7 @@ from galaxy_notify.errors import (
     InvalidQuery,
 )
 from galaxy_notify.feed.asked import LIMIT, Selection
+from galaxy_notify.feed.opening import open_feed
 from galaxy_notify.model.feed import Counts
 from galaxy_notify.realtime.connection import retry_ms
 from galaxy_notify.realtime.hub import Hub
@@ -151,13 +152,8 @@ def open_user_feed(settings: Settings, telemetry: Telemetry) -> UserFeed | None:
 
     Raises `ConfigurationError` where the extra is not installed.
     """
-    if not (settings.feed.url and settings.realtime.serve):
-        return None
-    from galaxy_notify.feed.opening import needing_extra
-
-    with needing_extra():
-        from galaxy_notify.feed.async_feed import AsyncFeed
-    return UserFeed(AsyncFeed(settings), telemetry)
+    feed = open_feed(settings) if settings.realtime.serve else None
+    return UserFeed(feed, telemetry) if feed else None
 
 
 def invalid(error: InvalidQuery, at: str = "") -> Problem:

@@ -32,6 +32,8 @@ GUARDED = {
     ("DELETE", f"{PATH}/{ID}"): {"producer", "operator"},
     ("POST", f"{PATH}/{ID}:retract"): {"producer", "operator"},
     ("DELETE", f"/v1/users/{ID}"): {"operator"},
+    ("GET", f"/v1/users/{ID}/feed"): {"operator", "read-only"},
+    ("POST", f"/v1/users/{ID}/feed"): {"producer"},
     ("GET", PREFS): {"producer", "operator", "read-only"},
     ("PUT", PREFS): {"producer", "operator"},
     ("DELETE", PREFS): {"producer", "operator"},

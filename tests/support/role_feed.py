@@ -60,7 +60,7 @@ def works(stage: Stage) -> Iterator[None]:
             assert feed.ended() == 0
 
 
-@step(Role.FEED, lasts=True)
+@step(Role.FEED, Role.OPERATOR, lasts=True)
 def serves_a_program(stage: Stage) -> Iterator[None]:
     with stage.server.client() as client, quick_server() as server:
         events.write_deployment(client)
