@@ -216,16 +216,18 @@ def test_deployment_without_feed__is_404(api: httpx.Client) -> None:
         assert "feed.url" in problem(done, 404, "not-found")["detail"]
 
 
-def test_publish__reaches_open_streams(
-    process: ApiProcess, clients: Clients, server: Server, feed_database: Postgres
-) -> None:
+def test_publish__reaches_open_streams(server: Server, feed_database: Postgres) -> None:
     """At a gateway, with the counts."""
+    own: dict[str, Any] = {"feed__url": feed_database.url, "worker__shards": 2}
     with (
-        gateway_on(server, feed__url=feed_database.url) as gateway,
+        # It founds the deployment, of two shards, which the API joins.
+        gateway_on(server, **own) as gateway,
+        api_on(server, **own) as process,
+        process.client() as api,
         gateway.open("u1") as stream,
     ):
         stream.expect("hello")
-        made = clients["ann"].post(FEED, json=TURN | {"title": "Your turn"}).json()
+        made = api.post(FEED, json=TURN | {"title": "Your turn"}).json()
         told: dict[str, Any] = {}
         while told.get("counts", {}).get("unread") != 1 or "notification" not in told:
             frame = stream.frame()
