@@ -11,6 +11,7 @@ from galaxy_notify.realtime.client_files import ClientFile, client_files
 from galaxy_notify.realtime.client_messages import ClientMessages
 from galaxy_notify.realtime.connections import Connections
 from galaxy_notify.realtime.feed_paths import FeedPaths
+from galaxy_notify.realtime.preference_paths import PreferencePaths
 from galaxy_notify.realtime.readiness import Readiness
 from galaxy_notify.realtime.request import Asgi, Receive, Request, Send
 from galaxy_notify.realtime.user_feed import UserFeed
@@ -57,6 +58,7 @@ class App:
             "/readyz": _Path(_READ, self._ready),
             "/metrics": _Path(_READ, self._metrics),
             **(_user_paths(self.ways_in) if self.ways_in else {}),
+            **(_preference_paths(self.ways_in) if self.ways_in else {}),
             **(_feed_paths(self.ways_in, feed) if self.ways_in and feed else {}),
         }
         self._take_metrics_token(settings)
@@ -138,6 +140,14 @@ def _feed_paths(ways_in: WaysIn, feed: UserFeed) -> Mapping[str, _Path]:
         "/v1/me/feed": _Path(_READ, own.page),
         "/v1/me/feed/counts": _Path(_READ, own.counts),
         **{f"/v1/me/feed/{mark}": _Path(("POST",), own.mark) for mark in marks},
+    }
+
+
+def _preference_paths(ways_in: WaysIn) -> Mapping[str, _Path]:
+    own, path = PreferencePaths(ways_in), "/v1/me/preferences"
+    return {
+        path: _Path((*_READ, "PUT"), own.whole),
+        **{f"{path}/{change}": _Path(("POST",), own.silence) for change in ("silence", "resume")},
     }
 
 

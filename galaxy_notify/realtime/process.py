@@ -27,6 +27,7 @@ from galaxy_notify.realtime.connections import Connections
 from galaxy_notify.realtime.consuming import EventDelivery
 from galaxy_notify.realtime.instance import Instance
 from galaxy_notify.realtime.logouts import Logouts
+from galaxy_notify.realtime.own_preferences import OwnPreferences
 from galaxy_notify.realtime.readiness import Readiness
 from galaxy_notify.realtime.reporting import Reporting
 from galaxy_notify.realtime.user_feed import open_user_feed
@@ -225,8 +226,11 @@ class GatewayProcess:
             reorder_s, missing = own.reorder_ms / 1000, self._missing
             instance = Instance(client, attendance, reorder_s, self._telemetry, missing)
             if self._app.ways_in is not None:
-                tickets, logouts = Tickets(client, key_space), Logouts(client, key_space)
-                self._app.ways_in.begin(Serving(instance, tickets, logouts))
+                redis = client, key_space
+                serving = Serving(
+                    instance, Tickets(*redis), Logouts(*redis), OwnPreferences(*redis)
+                )
+                self._app.ways_in.begin(serving)
             if self._feed is not None:
                 self._feed.hub = instance.hub
             parts += [instance, self._connections]

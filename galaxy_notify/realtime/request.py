@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.model.cursor import UNKNOWN, Cursor, parse_cursor
 from galaxy_notify.model.json_data import printable
-from galaxy_notify.model.json_text import Shape, read_json
+from galaxy_notify.model.json_text import JsonLimits, Shape, read_json
 from galaxy_notify.realtime.access import single_values
 from galaxy_notify.web.bodies import (
     SHORT,
@@ -99,14 +99,14 @@ class Request:
                 found.setdefault(name, []).append(value)
         return found
 
-    async def json(self) -> Any:
+    async def json(self, limits: JsonLimits = SHORT) -> Any:
         """Return the value of the JSON in the body; raise a `Problem` for any other body."""
         check_json_type(
             self.headers.get(b"content-type", ""), self.headers.get(b"content-encoding", "")
         )
         raw = await read_body(
             self._parts(),
-            Shape("the body", SHORT),
+            Shape("the body", limits),
             _BODY,
             declared=self.headers.get(b"content-length", ""),
             has_arrived=self.has_arrived,

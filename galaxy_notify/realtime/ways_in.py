@@ -15,6 +15,7 @@ from galaxy_notify.realtime.connections import Connections, Refusal
 from galaxy_notify.realtime.instance import Instance
 from galaxy_notify.realtime.logouts import Logouts
 from galaxy_notify.realtime.message import Message
+from galaxy_notify.realtime.own_preferences import OwnPreferences
 from galaxy_notify.realtime.request import Request, Send
 from galaxy_notify.realtime.sse import HEADERS, SseConnection
 from galaxy_notify.realtime.stream import BufferLimits, Stream
@@ -33,6 +34,7 @@ class Serving(NamedTuple):
     instance: Instance
     tickets: Tickets
     logouts: Logouts
+    preferences: OwnPreferences
 
 
 _Opening: TypeAlias = Callable[
@@ -113,6 +115,10 @@ class WaysIn:
 
         While Redis is away, nobody counts as logged out.
         """
+        return (await self.known(request, only_reads=only_reads))[0]
+
+    async def known(self, request: Request, *, only_reads: bool) -> tuple[TokenUser, Serving]:
+        """Return who asks, and what serves all users; see `known_user`."""
         user = self._token_user(request, only_reads=only_reads)
         serving = await self._begun()
         if serving is None:
@@ -120,7 +126,7 @@ class WaysIn:
             raise Problem("unavailable", detail, (), retry_after(retry_ms()))
         if await serving.logouts.voids(user):
             raise unauthorized("the user was logged out", "invalid_token")
-        return user
+        return user, serving
 
     async def _user(self, request: Request, *, only_reads: bool) -> TokenUser | None:
         """Return who asks, by ticket or token; None where Redis cannot be asked about a ticket."""

@@ -177,11 +177,12 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
     Role.GATEWAY: _rights(
         # Inboxes have slots of their own, and tags that the pattern of shards fits too.
         """
-        client-events gateway:* gateways inbox logout:* lost meta never parked presence:* recent:*
-        tickets:* unread:*
+        client-events gateway:* gateways inbox logout:* lost meta never parked preferences:*
+        preferred presence:* recent:* tickets:* unread:*
         """,
         """
-        exists hmget lindex llen lpos lrange mget scan time xlen xpending xrange xread zrangebyscore
+        exists hgetall hkeys hlen hmget lindex llen lpos lrange mget scan time xlen xpending xrange
+        xread zrangebyscore
         """,
         """
         client-events = xack xclaim xgroup|create xgroup|delconsumer xreadgroup
@@ -190,6 +191,8 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         inbox = del pexpire xadd xtrim
         lost = hdel
         parked = xadd xtrim
+        preferences:* = del hdel hset
+        preferred = set
         presence:* = del pexpire zadd zrem zremrangebyscore
         recent:* = del lset ltrim pexpire rpush
         tickets:* = pexpire zadd zrem zremrangebyrank zremrangebyscore

@@ -119,7 +119,7 @@ def test_browser__is_refused_without_tokens(api: httpx.Client, site: str, path: 
 @pytest.mark.parametrize("name", ["If-Match", "If-None-Match", "If-Unmodified-Since"])
 def test_condition__of_a_change_is_412(api: httpx.Client, name: str) -> None:
     """A change that depends on something is not made as if it did not; a look is a look."""
-    done = api.put("/v1/users/u1/preferences", json={}, headers={name: "*"})
+    done = api.post(PATH, json=INTENT, headers={name: "*"})
     problem(done, 412, "precondition-failed")
     assert api.get("/v1/users/u1/preferences", headers={name: "*"}).status_code == 200
 

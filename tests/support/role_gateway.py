@@ -10,11 +10,13 @@ from typing import Any
 
 from galaxy_notify.errors import GalaxyNotifyError
 from galaxy_notify.feed.announcer import Announcer, News
+from galaxy_notify.intake.rules.preferences import deleted, resumed
 from galaxy_notify.model.cursor import BEGINNING, Cursor
 from galaxy_notify.model.feed import Counts
 from galaxy_notify.realtime import Presence, Streams
 from galaxy_notify.realtime.attendance import Attendance
 from galaxy_notify.realtime.logouts import Logouts
+from galaxy_notify.realtime.own_preferences import OwnPreferences
 from galaxy_notify.realtime.resident import Joined
 from galaxy_notify.realtime.tokens import TokenUser
 from galaxy_notify.realtime.whereabouts import online_page
@@ -27,6 +29,7 @@ from galaxy_notify.redis_state.gateways import REALTIME_GROUP, GatewayRegistry
 from galaxy_notify.redis_state.group import GroupMember, Parking
 from galaxy_notify.redis_state.inbox import Inbox, Telling, tell
 from galaxy_notify.redis_state.joining import adopt_deployment
+from galaxy_notify.redis_state.preferences import UserChange
 from galaxy_notify.redis_state.recent import (
     NewEvent,
     RecentLimits,
@@ -180,6 +183,26 @@ def marks_counts(stage: Stage) -> Iterator[None]:
             marks = [UserCounts(user, Counts(1, 1, 1, 1)) for user in ("u1", "u2")]
             await run(connection.client, unread_mark(KEYS, marks))
             await run_all(connection.client, [mark_query(KEYS, "u1")])
+
+        yield
+        asyncio.run(_connected(stage, call))
+
+
+@step(Role.GATEWAY)
+def changes_preferences(stage: Stage) -> Iterator[None]:
+    with stage.server.client() as client:
+        events.write_deployment(client)
+        client.hset(KEYS.preferences("u2"), mapping={"*": "{}", "quiet": "q"})
+
+        async def call(connection: ConsumerConnection) -> None:
+            own = OwnPreferences(connection.client, connection.key_space)
+            for user in ("u1", "u2"):
+                seen = (await own.get(user)).digest
+                await own.change(
+                    [UserChange(user, {"silenced": b"1"}, whole=True, expected=[seen])]
+                )
+                await own.change([resumed(user)])
+            await own.change([deleted("u2")])
 
         yield
         asyncio.run(_connected(stage, call))
