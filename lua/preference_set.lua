@@ -4,7 +4,7 @@
 -- not check preferences. Fields are set before others are removed, so that a refusal in
 -- between leaves too many, never too few, and a repeat completes it. A change that only
 -- removes fields also runs at maxmemory. A change may depend on what was read before; a repeat
--- that finds its own change does not.
+-- that finds all of it made does not, but one after a fault does.
 --
 -- KEYS
 --   1 preferred  string the mark of the shard

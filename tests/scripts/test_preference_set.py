@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from galaxy_notify.model.preference import LONGEST
-from galaxy_notify.model.user_preferences import MOST_FIELDS, UserPreferences, digest_of
+from galaxy_notify.model.user_preferences import MOST_FIELDS, UserPreferences
 from galaxy_notify.redis_client.faults import Garbled, RedisFault
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.preferences import (
@@ -99,76 +99,6 @@ def test_prefer__marks_the_shard_before_anything_is_stored(shard: Shard) -> None
     assert _prefer(shard, UserChange("u1", {"*": WISH})) == ["changed"]
     assert _prefer(shard, UserChange("u1", {}, True)) == ["changed"]
     assert shard.client.get(shard.keys.preferred) == b"1"
-
-
-def _seen(shard: Shard, user: str) -> list[str]:
-    return [_recall(shard, user)[user].digest]
-
-
-def test_prefer__depends_on_what_was_read(shard: Shard) -> None:
-    """Who changed what was read before comes first; the second change is not made."""
-    _store(shard, "u1", quiet=b"q", silenced=b"1")
-    first = _seen(shard, "u1")
-    for whole in (True, False):
-        seen = _seen(shard, "u1")
-        assert _prefer(shard, UserChange("u1", {"*": WISH}, whole, seen)) == ["changed"]
-        before = snapshot(shard)
-        for change in ({"*": OTHER}, {"silenced": b"1"}, {}, {"*": b""}):
-            assert _prefer(shard, UserChange("u1", change, True, first)) == ["stale"]
-        assert _prefer(shard, UserChange("u1", {"*": OTHER}, False, first)) == ["stale"]
-        assert _prefer(shard, UserChange("u1", {"*": b""}, False, first)) == ["stale"]
-        assert snapshot(shard) == before
-        _prefer(shard, UserChange("u1", {"*": OTHER}))
-    assert _prefer(shard, UserChange("u1", {}, True, [*first, *_seen(shard, "u1")])) == ["changed"]
-    assert _seen(shard, "u1") == [digest_of({})]
-    assert _prefer(shard, UserChange("u1", {"*": WISH}, True, _seen(shard, "u1"))) == ["changed"]
-
-
-@pytest.mark.parametrize("whole", [True, False])
-@pytest.mark.parametrize("fields", [{"*": WISH, "quiet": b""}, {"*": WISH}, {"quiet": b""}, {}])
-def test_prefer__twice_is_no_conflict_with_itself(
-    shard: Shard, fields: dict[str, bytes], whole: bool
-) -> None:
-    """The first one's answer may be lost; one who finds it all done says so."""
-    _store(shard, "u1", quiet=b"q", silenced=b"1")
-    change = UserChange("u1", fields, whole, _seen(shard, "u1"))
-    assert _prefer(shard, change) == ["changed" if fields or whole else "same"]
-    before = snapshot(shard)
-    assert _prefer(shard, change) == ["same"]
-    assert snapshot(shard) == before
-
-
-def test_digest__is_that_of_what_is_read(shard: Shard) -> None:
-    """Whatever the fields hold, and in whatever order; too many of them have none."""
-    odd: dict[Any, Any] = {
-        "*": b"x" * (LONGEST + 1),
-        b"\xff\x00": b"",
-        "a": b"1",
-        "a1": b"",
-        "B": b"b",
-    }
-    shard.client.hset(shard.keys.preferences("u1"), mapping=odd)
-    seen = _seen(shard, "u1")
-    assert _prefer(shard, UserChange("u1", {"silenced": b"1"}, False, ["-"])) == ["stale"]
-    assert _prefer(shard, UserChange("u1", {"silenced": b"1"}, False, seen)) == ["changed"]
-    assert _seen(shard, "u1") != seen
-    assert len({digest_of({b"a": b"1b"}), digest_of({b"a1": b"b"}), digest_of({b"a": b"b"})}) == 3
-    huge: Any = {f"n{number}": "x" for number in range(5 * MOST_FIELDS)}
-    shard.client.hset(shard.keys.preferences("u1"), mapping=huge)
-    assert _seen(shard, "u1") == [""]
-    assert _prefer(shard, UserChange("u1", {}, True, seen)) == ["stale"]
-
-
-@pytest.mark.parametrize("command", ["HLEN", "HGETALL"])
-def test_prefer__that_cannot_look_changes_nothing(shard: Shard, command: str) -> None:
-    """Without knowing what is there, nothing is written over."""
-    _store(shard, "u1", quiet=b"q")
-    change = UserChange("u1", {"*": OTHER}, True, _seen(shard, "u1"))
-    refused = refuse_all(shard, preference_set(shard.keys, [change]), command)
-    assert refused.reply[0] == b"fault"
-    assert _fields(shard, "u1") == {b"quiet": b"q"}
-    shard.client.set(shard.keys.preferences("u2"), "foreign")
-    assert _prefer(shard, UserChange("u2", {}, True, ["-"])) == ["foreign"]
 
 
 def _refused(shard: Shard, command: str) -> Injected:
