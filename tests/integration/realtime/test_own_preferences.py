@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -250,3 +251,15 @@ def test_outage__of_redis_is_503(own_server: Server) -> None:
         gateway.ready()
         again = client.put(_PATH, json=_WANTED, headers=headers | _tag(done))
         assert (again.json()["changed"], _tag(again)) == (False, _tag(done))
+
+
+def test_logout__voids_the_tokens(own: httpx.Client, user: str, gateway: GatewayProcess) -> None:
+    """At once, on every path, and nothing is changed."""
+    old = {"Authorization": f"Bearer {token(user, iat=time.time() - 5)}"}
+    assert own.get(_PATH, headers=old).json()["preferences"] == _NOTHING
+    command_for(gateway.server, WORKER__SHARDS="2").told("users", "logout", user)
+    for method, path in _EVERY:
+        answer = own.request(method, path, json=_WANTED, headers=old)
+        assert "logged out" in problem(answer, 401, "unauthorized")["detail"]
+    later = {"Authorization": f"Bearer {token(user, iat=time.time() + 2)}"}
+    assert own.get(_PATH, headers=later).json()["preferences"] == _NOTHING
