@@ -18,6 +18,7 @@ from galaxy_notify.intake.rules.preferences import AsyncPreferences, deleted, re
 from galaxy_notify.model.ids import RECIPIENT
 from galaxy_notify.redis_state.preferences import UserChange
 from galaxy_notify.web.preferences import (
+    IF_MATCH,
     LIMITS,
     Shown,
     change,
@@ -35,6 +36,8 @@ IfMatch = Annotated[
     Header(
         description="Change only what has one of these entity tags: those of earlier answers",
         max_length=1 << 10,
+        # Only said here: what is wrong with it is answered in the words of both listeners.
+        json_schema_extra={"pattern": IF_MATCH},
     ),
 ]
 _ETAG: Final[dict[str, Any]] = {

@@ -22,7 +22,12 @@ from galaxy_notify.web.problems import Problem, fault
 LIMITS: Final = JsonLimits(4 * MOST_FIELDS, MOST_FIELDS * (MOST_CHANNELS + 4))
 _MOST_TAGS: Final = 16
 _TAG: Final = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
-_TAGS: Final = re.compile(rf"[ \t]*{_TAG}(?:[ \t]*,[ \t]*{_TAG})*[ \t]*")
+_SPACE: Final = r"[ \t]*"
+#: The values of If-Match that are valid, for the document of an API.
+IF_MATCH: Final = (
+    rf"^{_SPACE}(?:\*|{_TAG}(?:{_SPACE},{_SPACE}{_TAG}){{0,{_MOST_TAGS - 1}}}){_SPACE}$"
+)
+_IF_MATCH: Final = re.compile(IF_MATCH)
 _OURS: Final = re.compile(r'(?<!W/)"([0-9a-f]{40})"')
 #: What no preferences have.
 _NO_DIGEST: Final = "-"
@@ -78,9 +83,9 @@ def expected_digests(if_match: str | None) -> Sequence[str]:
 
     Raises a `Problem` (400) for a header that is invalid.
     """
-    if if_match is None or if_match.strip() == "*":
+    if if_match is None or if_match.strip(" \t") == "*":
         return ()
-    if not _TAGS.fullmatch(if_match) or if_match.count('"') > 2 * _MOST_TAGS:
+    if not _IF_MATCH.fullmatch(if_match):
         message = f'must be *, or up to {_MOST_TAGS} entity tags such as "1a2b"'
         raise Problem("bad-request", f"If-Match: {message}", [fault("If-Match", message)])
     # A weak tag never matches, and neither does one that was not made here.
