@@ -1,4 +1,4 @@
-"""docs/feed.md, "From zero to a bell with a badge": its files and commands are a bell that works."""
+"""docs/feed.md, from zero to a bell with a badge: its files and commands are a bell that works."""
 
 from __future__ import annotations
 
