@@ -147,10 +147,10 @@ def test_item__that_the_user_does_not_have_is_not_found(
     (theirs,) = feed_places.publish(stranger)
     with feed_places.own(stranger) as other:
         before = other.page()
-        row = before["items"][0]["id"]
+        row, event = before["items"][0]["id"], f"{theirs}/in_app:{stranger}"
         answers = [
             problem(own.post(mark, body), 404, "not-found")
-            for name in (theirs, row, new_id(), 999_999_999_999)
+            for name in (theirs, row, event, new_id(), 999_999_999_999)
             for body in ({"ids": [name]}, {"ids": [name, name]})
         ]
         assert len({answer["detail"] for answer in answers}) == 1

@@ -51,6 +51,20 @@ def test_query__that_is_hostile_is_refused_by_name(own: OwnFeed, query: str, fie
     assert [one["field"] for one in found["errors"]] == [field]
 
 
+def test_cursor__of_another_user_leads_nowhere_else(
+    feed_places: FeedGateways, own: OwnFeed
+) -> None:
+    """It is a place in time: behind it are one's own items, and none of the other user."""
+    (before,) = feed_places.publish(own.user)
+    stranger = f"not-{own.user}"
+    feed_places.publish(stranger, 2)
+    feed_places.publish(own.user)
+    with feed_places.own(stranger) as other:
+        theirs = other.page(limit=1)["next"]
+    assert theirs is not None
+    assert [item["notification_id"] for item in own.items(cursor=theirs)] == [before]
+
+
 def test_query__of_many_parameters_is_refused(own: OwnFeed) -> None:
     """Before any of them is looked at."""
     query = "&".join(["type=a"] * 40)
