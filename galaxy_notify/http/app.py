@@ -94,12 +94,14 @@ async def _routing_problem(request: Request, error: Exception) -> Response:
 
 
 def _allowed(path: str) -> dict[str, str]:
-    """Return the header that names every method of a path; what has GET has HEAD."""
+    """Return the header that names every method of a path; what has GET has HEAD.
+
+    `ID:retract` could also be an id: the longest template that fits names the resource.
+    """
     routes = [route for module in _MODULES for route in module.router.routes]
-    found: set[str] = set()
-    for route in routes:
-        if isinstance(route, Route) and route.path_regex.match(path):
-            found |= route.methods or set()
+    fitting = [one for one in routes if isinstance(one, Route) and one.path_regex.match(path)]
+    template = max((one.path for one in fitting), key=len, default="")
+    found = {method for one in fitting if one.path == template for method in one.methods or ()}
     every = {*found, "OPTIONS", *({"HEAD"} if "GET" in found else ())}
     return {"Allow": ", ".join(sorted(every))}
 

@@ -18,6 +18,7 @@ from galaxy_notify.intake.rules.preferences import AsyncPreferences, deleted, re
 from galaxy_notify.model.ids import RECIPIENT
 from galaxy_notify.redis_state.preferences import UserChange
 from galaxy_notify.web.preferences import (
+    ANY,
     IF_MATCH,
     LIMITS,
     Shown,
@@ -32,10 +33,9 @@ router = APIRouter(tags=["preferences"])
 
 User = Annotated[str, Path(description="Recipient, as in intents", pattern=f"^{RECIPIENT}$")]
 IfMatch = Annotated[
-    str | None,
+    str,
     Header(
         description="Change only what has one of these entity tags: those of earlier answers",
-        max_length=1 << 10,
         # Only said here: what is wrong with it is answered in the words of both listeners.
         json_schema_extra={"pattern": IF_MATCH},
     ),
@@ -72,7 +72,7 @@ async def get_preferences(request: Request, _: ProducerOrReader, user: User) -> 
     openapi_extra=body_of(PREFERENCES),
 )
 async def put_preferences(
-    request: Request, _: ProducerOrOperator, user: User, if_match: IfMatch = None
+    request: Request, _: ProducerOrOperator, user: User, if_match: IfMatch = ANY
 ) -> Response:
     """Put these preferences in place of all that the user had."""
     expected = expected_digests(if_match)
@@ -83,7 +83,7 @@ async def put_preferences(
 
 @router.delete(_PATH, responses=_CHANGED)
 async def delete_preferences(
-    request: Request, _: ProducerOrOperator, user: User, if_match: IfMatch = None
+    request: Request, _: ProducerOrOperator, user: User, if_match: IfMatch = ANY
 ) -> Response:
     """Delete all preferences of a user."""
     return await _changed(request, deleted(user), if_match)
@@ -91,7 +91,7 @@ async def delete_preferences(
 
 @router.post(f"{_PATH}/silence", responses=_CHANGED)
 async def silence_user(
-    request: Request, _: ProducerOrOperator, user: User, if_match: IfMatch = None
+    request: Request, _: ProducerOrOperator, user: User, if_match: IfMatch = ANY
 ) -> Response:
     """Tell a user nothing but what is mandatory; what was set before is kept."""
     return await _changed(request, silenced(user), if_match)
@@ -99,7 +99,7 @@ async def silence_user(
 
 @router.post(f"{_PATH}/resume", responses=_CHANGED)
 async def resume_user(
-    request: Request, _: ProducerOrOperator, user: User, if_match: IfMatch = None
+    request: Request, _: ProducerOrOperator, user: User, if_match: IfMatch = ANY
 ) -> Response:
     """End silence; the user's other preferences apply again."""
     return await _changed(request, resumed(user), if_match)
@@ -109,7 +109,7 @@ def _preferences(request: Request) -> AsyncPreferences:
     return state_of(request).notifier.preferences
 
 
-async def _changed(request: Request, wanted: UserChange, if_match: str | None) -> Response:
+async def _changed(request: Request, wanted: UserChange, if_match: str) -> Response:
     """Make a change and return what holds now."""
     expected = expected_digests(if_match)
     with _problems():

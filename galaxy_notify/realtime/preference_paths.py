@@ -13,6 +13,7 @@ from galaxy_notify.realtime.request import Request, Send
 from galaxy_notify.realtime.turns import Turns
 from galaxy_notify.realtime.ways_in import WaysIn
 from galaxy_notify.web.preferences import (
+    ANY,
     LIMITS,
     Shown,
     change,
@@ -88,4 +89,4 @@ def _expected(request: Request) -> tuple[str, ...]:
         if name in request.headers:
             detail = f"{name.decode().title()}: only If-Match is supported"
             raise Problem("precondition-failed", detail)
-    return tuple(expected_digests(request.headers.get(b"if-match")))
+    return tuple(expected_digests(request.headers.get(b"if-match", ANY)))

@@ -23,6 +23,8 @@ LIMITS: Final = JsonLimits(4 * MOST_FIELDS, MOST_FIELDS * (MOST_CHANNELS + 4))
 _MOST_TAGS: Final = 16
 _TAG: Final = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 _SPACE: Final = r"[ \t]*"
+#: The value of If-Match that matches always, as its absence does.
+ANY: Final = "*"
 #: The values of If-Match that are valid, for the document of an API.
 IF_MATCH: Final = (
     rf"^{_SPACE}(?:\*|{_TAG}(?:{_SPACE},{_SPACE}{_TAG}){{0,{_MOST_TAGS - 1}}}){_SPACE}$"
@@ -78,12 +80,12 @@ async def change(store: PreferenceStore, wanted: UserChange, expected: Sequence[
     return now._replace(document={**now.document, "changed": changed})
 
 
-def expected_digests(if_match: str | None) -> Sequence[str]:
+def expected_digests(if_match: str) -> Sequence[str]:
     """Return the digests that the header If-Match names; empty where anything matches.
 
     Raises a `Problem` (400) for a header that is invalid.
     """
-    if if_match is None or if_match.strip(" \t") == "*":
+    if if_match.strip(" \t") == ANY:
         return ()
     if not _IF_MATCH.fullmatch(if_match):
         message = f'must be *, or up to {_MOST_TAGS} entity tags such as "1a2b"'

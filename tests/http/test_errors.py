@@ -45,6 +45,7 @@ def test_unknown_path__is_404(api: httpx.Client, path: str) -> None:
         ("PUT", f"{PATH}/{'0' * 32}", "DELETE, GET, HEAD, OPTIONS, PATCH"),
         ("POST", "/v1/status", "GET, HEAD, OPTIONS"),
         ("HEAD", "/v1/dead-letters:replay", "OPTIONS, POST"),
+        ("PUT", f"{PATH}/{'0' * 32}:retract", "OPTIONS, POST"),
         ("BREW", "/healthz", "GET, HEAD, OPTIONS"),
     ],
 )
