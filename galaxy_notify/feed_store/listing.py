@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import msgpack
 
 from galaxy_notify.errors import InvalidQuery
-from galaxy_notify.feed_store.database import Connection, Database
+from galaxy_notify.feed_store.database import Database
 from galaxy_notify.feed_store.positions import NEWEST, Position, position_at
 from galaxy_notify.feed_store.statements import statement, text
 from galaxy_notify.model.feed import Counts, FeedItem
@@ -78,12 +78,7 @@ async def list_page(database: Database, user: str, query: ListQuery) -> Page:
 
     most = text("most", counted="unread") if query._shelf == "unread" else "%(most)s"
     selected = statement("list", shelf=query._shelf, most=most)
-
-    async def read(connection: Connection) -> Page:
-        cursor = await connection.execute(selected, values)
-        return _page(await cursor.fetchall(), query)
-
-    return await database.run(read)
+    return _page(await database.read(selected, values), query)
 
 
 def _page(rows: Sequence[Sequence[Any]], query: ListQuery) -> Page:

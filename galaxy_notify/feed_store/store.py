@@ -15,7 +15,6 @@ from galaxy_notify.feed_store import (
 from galaxy_notify.feed_store.database import Connection, Database
 from galaxy_notify.feed_store.inserting import Inserted
 from galaxy_notify.feed_store.listing import ListQuery, Page
-from galaxy_notify.feed_store.locks import counts_of
 from galaxy_notify.feed_store.reconciling import Changed, Drift
 from galaxy_notify.feed_store.removing import Deleted, Retracted
 from galaxy_notify.feed_store.statements import is_storable, statement
@@ -77,7 +76,8 @@ class FeedStore:
 
     async def counts(self, user: str) -> Counts:
         """Return the counts of a user; all but the epoch are 0 where nothing is known of it."""
-        return await self._database.run(lambda connection: counts_of(connection, user))
+        (counts,) = await self._database.read(statement("counts"), {"user": user})
+        return Counts(*counts)
 
     async def counts_of(self, users: Sequence[str]) -> Mapping[str, Counts]:
         """Return the counts of several users, each as `counts` does.
