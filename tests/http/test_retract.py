@@ -99,3 +99,13 @@ def test_outage__says_which_half_is_done(
     assert told["detail"].startswith("retracted in the feed, not in the streams; repeat it: ")
     assert told["notification_id"] == ID
     assert items(feed, "u1") == []
+
+
+def test_new_deployment__is_found_at_once(process: ApiProcess, server: Server) -> None:
+    """Whatever was asked for before its first notification, that one can be retracted."""
+    with process.client("ann") as ann, process.client("shop") as shop, server.client() as client:
+        client.flushall()
+        for _ in range(3):
+            problem(ann.post(f"{PATH}/{ID}:retract"), 404, "not-found")
+        made = shop.post(PATH, json=LATER).json()["notification_id"]
+        assert ann.post(f"{PATH}/{made}:retract").json()["cancelled"] == 2
