@@ -22,6 +22,7 @@ from galaxy_notify.http.workers import Worker
 from galaxy_notify.intake.notifier import AsyncNotifier
 from galaxy_notify.intake.planner import Planner
 from galaxy_notify.model.json_data import printable
+from galaxy_notify.process.closing import close_soon
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger
@@ -121,7 +122,8 @@ class AppState:
     async def close(self) -> None:
         self.metrics.close()
         await self.notifier.close()
-        await self.retractor.close()
+        # A stop does not wait for a Postgres that is frozen.
+        await close_soon(self.retractor)
         self.pools.close()
 
 
