@@ -24,6 +24,8 @@ from galaxy_notify.model.ids import Target
 from galaxy_notify.model.live_event import Retraction
 from galaxy_notify.redis_client.failed_calls import failed_call
 from galaxy_notify.redis_client.faults import NO_DEPLOYMENT, RedisFault
+from galaxy_notify.redis_client.flows import Flow
+from galaxy_notify.redis_state.shared_settings import KeySpace
 
 if TYPE_CHECKING:
     from galaxy_notify.feed_store.store import FeedStore
@@ -126,15 +128,13 @@ class Retractor:
     async def _cancel(self, target: Target, actor: str) -> _Known:
         """Cancel what waits, and read whose it is."""
         try:
-            done = await self.announcer.run(lambda keys: cancel_flow(keys, target, actor))
-            users = await self.announcer.run(lambda keys: recipients_flow(keys, target))
+            return await self.announcer.run(lambda keys: _cancelled(keys, target, actor))
         except RedisFault as fault:
             # Without a deployment nothing was ever accepted; a foreign key holds no record.
             nothing = fault.fault.code in (NO_DEPLOYMENT.code, "WRONGTYPE")
             return _Known(failure=None if nothing else failed_call(fault))
         except CallFailed as error:
             return _Known(failure=error)
-        return _Known(users, done.cancelled)
 
     async def _from_feeds(self, target: Target, users: Sequence[str] | None) -> _InFeed:
         """Take it back from the feeds of these users and of all others who have it."""
@@ -172,6 +172,18 @@ class Retractor:
             if fault is not None:
                 return failed_call(fault)
         return None
+
+
+def _cancelled(keys: KeySpace, target: Target, actor: str) -> Flow[_Known]:
+    """Cancel what waits of a notification, and return whose it is."""
+    # Read before, since the record may end with the last of its routes, and again behind it: parts
+    # that were accepted until then may have been delivered.
+    before = yield from recipients_flow(keys, target)
+    done = yield from cancel_flow(keys, target, actor)
+    after = yield from recipients_flow(keys, target)
+    if before is None and after is None:
+        return _Known(cancelled=done.cancelled)
+    return _Known(list(dict.fromkeys([*(before or ()), *(after or ())])), done.cancelled)
 
 
 def _refuse_half(

@@ -10,18 +10,25 @@ from typing import Any
 import pytest
 
 from galaxy_notify.errors import FeedUnavailable, Unavailable
+from galaxy_notify.feed import retractor as retractor_module
 from galaxy_notify.feed.announcer import Announcer, News
 from galaxy_notify.feed.calls import Calls
 from galaxy_notify.feed.retractor import Retracted, Retractor
 from galaxy_notify.feed_store.listing import ListQuery
+from galaxy_notify.intake.change import cancel_flow
+from galaxy_notify.intake.receipts import Cancelled
 from galaxy_notify.live.placing import incoming
 from galaxy_notify.model.feed import NewItem
 from galaxy_notify.model.ids import Target
 from galaxy_notify.model.live_event import LiveEvent, Retraction
+from galaxy_notify.redis_client.flows import Flow
+from galaxy_notify.redis_client.scripts import Command
 from galaxy_notify.redis_inspect.recent import read_recent
 from galaxy_notify.redis_state.deployment import Deployment, connect
+from galaxy_notify.redis_state.shared_settings import KeySpace
 from galaxy_notify.settings import Settings, settings_from
 from tests.support.background import NOWHERE
+from tests.support.deployment import DeploymentFixture
 from tests.support.postgres import Postgres
 from tests.support.servers import Server
 
@@ -113,6 +120,32 @@ def test_outages__are_named_with_what_is_done(server: Server, feed_database: Pos
 
     assert asyncio.run(run()) == Retracted(["u1"], {}, found=False)
     assert _recent(server, "u1") == [Retraction("a" * 32)]
+
+
+def test_record__that_ends_with_its_last_route_is_known(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another route of it may have been delivered long ago."""
+    deployment = DeploymentFixture(server.url)
+    made = deployment.notify("u1", "u2", due_at=2 * 10**12)
+    deployment.close()
+
+    def cancel(keys: KeySpace, target: Target, actor: str) -> Flow[Cancelled]:
+        done = yield from cancel_flow(keys, target, actor)
+        yield [Command(["DEL", keys.keys_for(made).notification(made)])]
+        return done
+
+    monkeypatch.setattr(retractor_module, "cancel_flow", cancel)
+
+    async def run() -> Retracted:
+        retractor = Retractor.open(settings_from({"redis": {"url": server.url}}))
+        done = await retractor.retract(Target(made, None), "client")
+        await retractor.close()
+        return done
+
+    done = asyncio.run(run())
+    assert (sorted(done.users), done.found, done.cancelled) == (["u1", "u2"], True, 2)
+    assert [_recent(server, user) for user in done.users] == [[Retraction(made)]] * 2
 
 
 def _recent(server: Server, user: str) -> Sequence[LiveEvent | Retraction | None]:
