@@ -21,7 +21,13 @@ from galaxy_notify.live.placing import Incoming, Placing, is_away
 from galaxy_notify.model.feed import Counts
 from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_client.async_retries import RetryUntilStopped, StopFlag, Stopped
-from galaxy_notify.redis_client.faults import REDIS_ERRORS, Fault, RedisFault, Remedy
+from galaxy_notify.redis_client.faults import (
+    NO_DEPLOYMENT,
+    REDIS_ERRORS,
+    Fault,
+    RedisFault,
+    Remedy,
+)
 from galaxy_notify.redis_client.flows import Flow, run_flow
 from galaxy_notify.redis_client.nodes import refresh_primary
 from galaxy_notify.redis_client.retries import OutageLog, Stagger
@@ -92,10 +98,12 @@ class Announcer:
 
         While Redis is away it waits for nothing.
         """
-        if self._fault is not None:
+        # That there is no deployment is asked again: a flow would take it for "not there".
+        if self._fault is not None and self._fault.fault.code != NO_DEPLOYMENT.code:
             raise RedisFault(self._fault.fault)
         try:
             reached = self._reached or await self._reach()
+            self._fault = None
             self._agreed.plan_for(reached.key_space.shared.shards)
             return await run_flow(reached.placing.client, flow(reached.key_space))
         except RedisFault as fault:

@@ -148,6 +148,24 @@ def test_record__that_ends_with_its_last_route_is_known(
     assert [_recent(server, user) for user in done.users] == [[Retraction(made)]] * 2
 
 
+def test_deployment__that_has_just_been_founded_is_asked(server: Server) -> None:
+    """Also where an announcement found none a moment before: nothing in it counts as unknown."""
+    settings = settings_from({"redis": {"url": server.url}})
+
+    async def run() -> Retracted:
+        retractor = Retractor.open(settings)
+        assert await retractor.announcer.announce(News({})) is not None
+        deployment = DeploymentFixture(server.url)
+        made = deployment.notify("u1", due_at=2 * 10**12)
+        deployment.close()
+        done = await retractor.retract(Target(made, None), "client")
+        await retractor.close()
+        return done
+
+    done = asyncio.run(run())
+    assert (done.users, done.found, done.cancelled) == (["u1"], True, 1)
+
+
 def _recent(server: Server, user: str) -> Sequence[LiveEvent | Retraction | None]:
     with server.client() as client:
         key_space = connect(settings_from({"redis": {"url": server.url}})).key_space
