@@ -16,8 +16,10 @@ from galaxy_notify.realtime.user_feed import UserFeed, invalid
 from galaxy_notify.web.bodies import SHORT, not_json
 from galaxy_notify.web.problems import Problem, fault, retry_after
 
-#: Messages of one client that wait for an earlier one; more are refused.
+#: Messages of one client that wait, with the one that is being done, and their bytes: twice those
+#: of the longest message. More are refused.
 _WAITING: Final = 16
+_WAITING_BYTES: Final = 1 << 17
 _MARKS: Final = ("read", "seen")
 
 
@@ -37,7 +39,7 @@ class ClientMessages:
             task = asyncio.get_running_loop().create_task(self._work(stream))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        elif len(waiting) < _WAITING:
+        elif len(waiting) < _WAITING and sum(map(len, waiting), len(text)) <= _WAITING_BYTES:
             waiting.append(text)
         else:
             busy = Problem("busy", "too many messages wait", (), retry_after(retry_ms()))

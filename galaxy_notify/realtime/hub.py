@@ -138,7 +138,8 @@ class Hub:
     def repeat_counts(self, stream: Stream, before: Counts | None) -> None:
         """Send a stream the counts of its user, unless it was sent newer ones than *before*."""
         newest = self.counts_of(stream.user)
-        if newest is not None and (newest == before or not stream.is_live):
+        # Until it is live its greeting is to come, which has them.
+        if newest is not None and newest == before and stream.is_live:
             stream.put(counted(newest))
 
     def compare(self, user_id: str, top: Cursor) -> None:

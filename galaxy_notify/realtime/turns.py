@@ -27,6 +27,8 @@ class _User:
 class Turns:
     """At most *most* calls, *most_of_user* of them of one user.
 
+    Where half of all are there, a user has an eighth of its own: a few users keep out no other.
+
     The changes of a user follow one another. So a user whose rows are locked keeps one connection,
     and never those of all others.
     """
@@ -41,7 +43,9 @@ class Turns:
     async def reading(self, name: str) -> AsyncIterator[None]:
         """Hold a turn; raise a `Problem` (503) where none is free."""
         user = self._users.get(name) or _User()
-        if self._calls >= self._most or user.calls >= self._most_of_user:
+        is_crowded = self._calls >= self._most // 2
+        own = max(1, self._most_of_user // 8) if is_crowded else self._most_of_user
+        if self._calls >= self._most or user.calls >= own:
             raise _busy()
         self._users[name] = user
         self._calls += 1

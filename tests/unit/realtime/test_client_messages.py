@@ -120,6 +120,21 @@ def test_messages__that_are_too_many_are_refused() -> None:
     _run(scenario)
 
 
+def test_messages__that_are_too_large_together_are_refused() -> None:
+    """Two of the longest ones wait, whatever Postgres does."""
+
+    async def scenario(messages: ClientMessages, feed: _Feed, stream: Stream) -> None:
+        longest = _MESSAGE.ljust(1 << 16)
+        for text in (longest, longest, _MESSAGE):
+            messages.hear(stream, text)
+        assert [problem["status"] for problem in _errors(stream)] == [503]
+        feed.go_on.set()
+        await _done(messages)
+        assert len(feed.marked) == 2
+
+    _run(scenario)
+
+
 def test_message__that_is_wrong_keeps_none_behind_it() -> None:
     """It is answered, and the next one is done."""
 

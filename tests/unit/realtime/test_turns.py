@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -54,6 +55,24 @@ def test_turns__of_all_are_bounded() -> None:
     _run(scenario, most=3)
 
 
+def test_turns__of_few_users_are_not_all() -> None:
+    """Where half of them are taken, a user has an eighth of its own, and others still have some."""
+
+    async def scenario(turns: Turns) -> None:
+        async with AsyncExitStack() as stack:
+            for user in ("u1", "u2"):
+                for _ in range(16):
+                    await stack.enter_async_context(turns.reading(user))
+            await _refused(turns, "u1")
+            for _ in range(2):
+                await stack.enter_async_context(turns.reading("u3"))
+            await _refused(turns, "u3")
+        async with turns.reading("u1"), turns.reading("u1"), turns.reading("u1"):
+            pass
+
+    _run(scenario, most=64, of_user=16)
+
+
 def test_changes__of_a_user_follow_one_another() -> None:
     """Reads of the same user, and changes of others, do not wait for them."""
 
@@ -72,7 +91,7 @@ def test_changes__of_a_user_follow_one_another() -> None:
         await task
         assert order == ["first", "changed"]
 
-    _run(scenario, of_user=3)
+    _run(scenario, most=8, of_user=3)
 
 
 def test_change__waits_for_so_long_at_most(monkeypatch: pytest.MonkeyPatch) -> None:

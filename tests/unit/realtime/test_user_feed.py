@@ -141,6 +141,18 @@ def test_mark_for__answers_its_stream_once(
         assert all(text in data for text, data in zip(texts, found, strict=True))
 
 
+def test_mark_for__a_stream_that_is_not_greeted_yet_is_answered_by_the_greeting() -> None:
+    """Nothing comes before it."""
+    stream, hub = _stream(), Hub(0.1, bool)
+    feed = _user_feed(_NEW)
+    feed.hub = hub
+    hub.add(stream)
+    for _ in range(2):
+        asyncio.run(feed.mark_for(stream, "read", Selection(["a"])))
+    assert not _taken(stream)
+    assert hub.counts_of("u1") == _NEW
+
+
 def test_counts__are_told_to_the_streams_of_this_process() -> None:
     """Without a hub, before the deployment is known, they are answered all the same."""
     feed, hub, stream = _user_feed(_NEW), Hub(0.1, bool), _stream()
