@@ -203,8 +203,9 @@ def test_message__may_come_in_any_pieces(
         (frame(BINARY, b'{"read":{"all":true}}'), 1003),
         (frame(TEXT, b"\xff"), 1007),
         (frame(TEXT, b"\xc3", first=0) + frame(_CONTINUED, b"\x28"), 1007),
-        (frame(TEXT, b"x" * 65_537), 1009),
-        (frame(TEXT, b"x" * 40_000, first=0) + frame(_CONTINUED, b"x" * 40_000), 1009),
+        # The end is left out: to send it to who has closed already is an error.
+        (frame(TEXT, b"x" * 65_537)[:500], 1009),
+        (frame(TEXT, b"x" * 40_000, first=0) + frame(_CONTINUED, b"x" * 40_000)[:500], 1009),
         (frame(_CONTINUED, b"{}"), 1002),
     ],
     # A frame has a random key: each process would give its test another name.
