@@ -17,6 +17,7 @@ from galaxy_notify.feed.page_text import page_text
 from galaxy_notify.model.refusals import shown
 from galaxy_notify.realtime.answers import answer, answer_json
 from galaxy_notify.realtime.request import Request, Send
+from galaxy_notify.realtime.turns import Turns
 from galaxy_notify.realtime.user_feed import PageQuery, UserFeed, invalid
 from galaxy_notify.realtime.ways_in import WaysIn
 
@@ -24,6 +25,11 @@ _JSON: Final = (b"content-type", b"application/json")
 _NUMBER: Final = re.compile("[0-9]{1,9}")
 _WORDS: Final = {"true": True, "false": False}
 _MOST_TYPES: Final = 20
+#: Pages of more bytes that clients have not read at the same time: of all users, and of one. They
+#: are in memory for as long as a client reads them.
+_LARGE: Final = 1 << 16
+_MOST_LARGE: Final = 64
+_MOST_LARGE_OF_USER: Final = 8
 _PARAMETERS: Final = ("limit", "cursor", "unread", "type", "severity", "archived")
 
 
@@ -33,6 +39,7 @@ class FeedPaths:
     def __init__(self, ways_in: WaysIn, feed: UserFeed) -> None:
         self._ways_in = ways_in
         self._feed = feed
+        self._large = Turns(_MOST_LARGE, _MOST_LARGE_OF_USER)
 
     async def page(self, request: Request, send: Send) -> None:
         """Answer with a page of items, newest first."""
@@ -42,7 +49,12 @@ class FeedPaths:
         except InvalidQuery as error:
             raise invalid(error) from None
         body = page_text(await self._feed.page(user.name, query))
-        await answer(send, 200, body, [_JSON, *self._ways_in.cors_for(request)])
+        headers = [_JSON, *self._ways_in.cors_for(request)]
+        if len(body) <= _LARGE:
+            await answer(send, 200, body, headers)
+            return
+        async with self._large.reading(user.name):
+            await answer(send, 200, body, headers, until_read=True)
 
     async def counts(self, request: Request, send: Send) -> None:
         """Answer with the counts."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 
 from tests.support.api import problem
 from tests.support.own_feeds import MARKS, PATH, FeedGateways, OwnFeed
+from tests.support.streams import connect, request
+from tests.support.wait import wait_until
 
 
 @pytest.mark.parametrize(
@@ -130,6 +134,25 @@ def test_body__must_be_plain_json(own: OwnFeed) -> None:
             f"{PATH}/read", content=b'{"all":true}', headers=own.headers | more
         )
         problem(answer, 415, "unsupported-media-type")
+
+
+def test_pages__that_nobody_reads_are_few(feed_places: FeedGateways, own: OwnFeed) -> None:
+    """Large ones: each is in memory until its client has read it. Others are not affected."""
+    # Escaped, it is more than the system takes for a client that reads nothing.
+    feed_places.publish(own.user, 12, body="\x01" * 100_000)
+    asked = request(PATH, Authorization=own.headers["Authorization"])
+    with ExitStack() as stack:
+        for _ in range(8):
+            peer = connect(feed_places.gateways[0].url, receive_bytes=4096)
+            stack.callback(peer.close)
+            peer.sendall(asked)
+            assert peer.recv(12) == b"HTTP/1.1 200"
+        problem(own.get(), 503, "busy")
+        assert own.counts()["unread"] == 12
+        assert own.page(unread="true", type="other")["items"] == []
+    wait_until(lambda: own.get().is_success, "pages of clients that have left count no more")
+    assert len(own.page()["items"]) == 11
+    assert own.client.head(PATH, headers=own.headers).content == b""
 
 
 def test_path__takes_its_methods_alone(own: OwnFeed) -> None:
