@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 
 from galaxy_notify.feed import Feed
 from galaxy_notify.model.ids import id_for_key
-from tests.support.api import ApiProcess, api_on, entry, fields, problem
+from tests.support.api import ApiProcess, api_on, clients_of, entry, fields, problem
 from tests.support.direct_feeds import items
 from tests.support.documents import runnable
 from tests.support.gateways import gateway_on
@@ -45,10 +44,8 @@ def process(server: Server, feed_database: Postgres) -> Iterator[ApiProcess]:
 @pytest.fixture
 def clients(process: ApiProcess) -> Iterator[Clients]:
     """Give a client of each kind."""
-    with ExitStack() as opened:
-        yield {
-            name: opened.enter_context(process.client(name)) for name in ("shop", "ann", "grafana")
-        }
+    with clients_of(process, "shop", "ann", "grafana") as opened:
+        yield opened
 
 
 @pytest.fixture

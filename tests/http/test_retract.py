@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import httpx
 import pytest
 
 from galaxy_notify.feed import Feed
-from tests.support.api import INTENT, PATH, ApiProcess, api_on, entry, problem
+from tests.support.api import INTENT, PATH, ApiProcess, api_on, clients_of, entry, problem
 from tests.support.direct_feeds import items
 from tests.support.postgres import Postgres
 from tests.support.servers import Server
@@ -35,10 +34,8 @@ def process(server: Server, feed_database: Postgres) -> Iterator[ApiProcess]:
 @pytest.fixture
 def clients(process: ApiProcess) -> Iterator[dict[str, httpx.Client]]:
     """Give a client of each kind."""
-    with ExitStack() as opened:
-        yield {
-            name: opened.enter_context(process.client(name)) for name in ("shop", "ann", "grafana")
-        }
+    with clients_of(process, "shop", "ann", "grafana") as opened:
+        yield opened
 
 
 @pytest.fixture
