@@ -77,5 +77,7 @@ def test_stop__does_not_wait_for_a_frozen_postgres(server: Server, feed_database
             assert not asking.done()
         finally:
             feed_database.server.resume()
+            # Of a process nothing is left; here its connections are to be closed.
+            await state.retractor.close()
 
     asyncio.run(stop())
