@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 from galaxy_notify.feed_store import (
+    delivering,
     inserting,
     listing,
     marking,
@@ -13,12 +14,13 @@ from galaxy_notify.feed_store import (
     removing,
 )
 from galaxy_notify.feed_store.database import Connection, Database
+from galaxy_notify.feed_store.delivering import FoundVia
 from galaxy_notify.feed_store.inserting import Inserted
 from galaxy_notify.feed_store.listing import ListQuery, Page
 from galaxy_notify.feed_store.reconciling import Changed, Drift
 from galaxy_notify.feed_store.removing import Deleted, Retracted
 from galaxy_notify.feed_store.statements import is_storable, statement
-from galaxy_notify.model.feed import Counts, NewItem
+from galaxy_notify.model.feed import Counts, DeliveredVia, NewItem
 from galaxy_notify.settings.feed import FeedSettings
 
 
@@ -144,6 +146,18 @@ class FeedStore:
     async def archive_all(self, user: str, until: str | None) -> Counts:
         """Archive all items up to *until*; see `mark_all_read`."""
         return await marking.mark_all(self._database, marking.ARCHIVE, user, until)
+
+    async def find_delivered(self, given: Sequence[DeliveredVia]) -> FoundVia:
+        """Return which items of at most 500 deliveries are there, and which lack a channel."""
+        return await delivering.find_delivered(self._database, given)
+
+    async def add_delivered(self, given: Sequence[DeliveredVia]) -> frozenset[str]:
+        """Add to items the channels of at most 500 deliveries, each once; counts stay.
+
+        Items that are retracted, or not there, are passed over. Nothing waits for a lock: users
+        whose lock another transaction holds, or who have no counts, are left out and returned.
+        """
+        return await delivering.add_delivered(self._database, given)
 
     async def retract(self, notification_id: str, users: Sequence[str] | None) -> Retracted:
         """Retract a notification for *users*, or for all that have it, 500 in a transaction.

@@ -149,6 +149,9 @@ class Telemetry:
     def feed_events(self, counts: Mapping[str, int]) -> None:
         """Count events of a batch by what became of them: see `feed.events`."""
 
+    def feed_deliveries(self, counts: Mapping[str, int]) -> None:
+        """Count entries of the delivery stream by what became of them: see `feed.deliveries`."""
+
     def feed_inserted(self, seconds: float) -> None:
         """Record how long the insert of a batch took, COMMIT included."""
 

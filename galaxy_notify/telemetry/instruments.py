@@ -102,6 +102,9 @@ realtime.frames {frame} kind
 feed.events {event} result
     Events read for the feed: written, repeated (the row was there), refused (and parked) or left
     (the user was locked)
+feed.deliveries {entry} result
+    Entries of the delivery stream read for the feed: added (the item names the channel), passed
+    (another outcome), parked (unreadable) or given_up (the feed has no such item)
 redis.errors {error} code
     Redis errors, by code
 """,

@@ -166,6 +166,11 @@ class Recorder(Telemetry):
             if count:
                 self._counters["feed.events"].add(count, {"result": result})
 
+    def feed_deliveries(self, counts: Mapping[str, int]) -> None:
+        for result, count in counts.items():
+            if count:
+                self._counters["feed.deliveries"].add(count, {"result": result})
+
     def feed_inserted(self, seconds: float) -> None:
         self._histograms["feed.insert.duration"].record(seconds)
 

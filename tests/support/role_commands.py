@@ -228,6 +228,7 @@ def pauses_and_drops(stage: Stage) -> Iterator[None]:
     deployment.client.xgroup_create(deployment.keys.stream, "feed", id="0")
     deployment.client.xadd(deployment.keys.feed_backlog, {"user_id": "u1"})
     deployment.client.zadd(deployment.keys.feed_writers, {"w-1": 1})
+    deployment.client.xadd(deployment.keys.deliveries, {"user_id": "u1"})
     yield
     stage.cli("pause", "push")
     stage.cli("resume", "push")
