@@ -1,7 +1,8 @@
-"""Two clients of one user publish, mark, retract and reconnect in any order.
+"""A service publishes and retracts, two clients of a user mark, leave and come back, in any order.
 
 In the end both show what Postgres holds: the one reads a stream of server-sent events of one
-gateway, the other a WebSocket of another one, and both list over HTTP.
+gateway, the other a WebSocket of another one, and both list over HTTP; the service has the HTTP
+API. Nobody leaves while something that was said over the WebSocket is still to be done.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from functools import partial
 from itertools import count
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from tests.support.api import api_on
 from tests.support.feed_store import new_id
 from tests.support.feeds import migrate
 from tests.support.own_feeds import MARKS, FeedGateways, OwnFeed, feed_gateways
@@ -36,24 +39,23 @@ _COUNTS = """
 """
 _USERS = count(1)
 
-_places = st.integers(0, 9)
+_clients, _places = st.integers(0, 1), st.integers(0, 9)
 _steps = st.lists(
     st.one_of(
-        st.tuples(st.just("publish"), st.integers(0, 1)),
+        st.just(("publish",)),
         st.tuples(
             st.just("mark"),
-            st.integers(0, 1),
+            _clients,
             st.sampled_from(MARKS),
             st.lists(_places, max_size=4),
         ),
-        st.tuples(
-            st.just("mark_all"), st.integers(0, 1), st.sampled_from(MARKS), _places | st.none()
-        ),
-        st.tuples(st.just("retract"), st.integers(0, 1), _places),
-        st.tuples(st.just("reconnect"), st.integers(0, 1)),
+        st.tuples(st.just("mark_all"), _clients, st.sampled_from(MARKS), _places | st.none()),
+        st.tuples(st.just("retract"), _places),
+        st.tuples(st.just("leave"), _clients),
+        st.tuples(st.just("reconnect"), _clients),
     ),
     min_size=1,
-    max_size=12,
+    max_size=14,
 )
 
 
@@ -72,21 +74,26 @@ class Client:
 
     def reconnect(self) -> None:
         """Leave, and come back with the cursor of what was read."""
-        # What was said is done first: nothing would say when a gateway has done the rest.
-        self.finish()
-        self.close()
+        self.leave()
         self._connection = self.connect(self._cursor)
         while self._read() != "hello":
             pass
 
+    def leave(self) -> None:
+        """Leave, if it is there, once all that it said is done."""
+        if self._connection is not None:
+            self._end_talk()
+            self.close()
+
     def close(self) -> None:
-        """Leave."""
+        """Close the connection, if there is one."""
         if self._connection is not None:
             self._connection.close()
+            self._connection = None
 
     def mark(self, mark: str, body: dict[str, Any]) -> None:
-        """Mark items: over the WebSocket where the client may, else over HTTP."""
-        if self.talks and mark in ("read", "seen"):
+        """Mark items: over the WebSocket where the client has one and may, else over HTTP."""
+        if self.talks and self._connection is not None and mark in ("read", "seen"):
             self._connection.send(frame(TEXT, json.dumps({mark: body}).encode()))
         else:
             assert self.own.post(mark, body).status_code in (200, 404)
@@ -97,8 +104,14 @@ class Client:
             self._read()
 
     def finish(self) -> None:
-        """Wait until all that was said over the WebSocket is done."""
-        if self.talks and self._connection is not None:
+        """Come back if it has left; all that it said is done."""
+        if self._connection is None:
+            self.reconnect()
+        self._end_talk()
+
+    def _end_talk(self) -> None:
+        """Say what is refused, and wait for the answer: messages are done one after the other."""
+        if self.talks:
             unknown = {"read": {"ids": [new_id()]}, "mark": 1}
             self._connection.send(frame(TEXT, json.dumps(unknown).encode()))
             while self._read() != "refused":
@@ -130,9 +143,9 @@ class Client:
 
 @dataclass
 class Story:
-    """A user, its two clients, and what was published."""
+    """A user, its two clients, and what the service published."""
 
-    places: FeedGateways
+    service: httpx.Client
     postgres: Postgres
     clients: Sequence[Client]
     user: str
@@ -141,22 +154,32 @@ class Story:
 
     def do(self, step: Sequence[Any]) -> None:
         """Do what a step says."""
-        what, at, *rest = step
-        client = self.clients[at]
+        what, *rest = step
         if what == "publish":
-            self.ids += self.places.publish(self.user)
-        elif what == "mark":
-            mark, places = rest
-            client.mark(mark, {"ids": [self._id(place) for place in places]})
-        elif what == "mark_all":
-            mark, place = rest
-            until = {} if place is None else {"until": self._id(place)}
-            client.mark(mark, {"all": True, **until})
+            turn = {"type": "game.turn", "producer": "lobby"}
+            made = self.service.post(f"/v1/users/{self.user}/feed", json=turn)
+            self.ids.append(made.raise_for_status().json()["notification_id"])
         elif what == "retract":
-            name = self._id(rest[0])
-            if name in self.ids:
-                self.places.feed.retract(name)
-                self.taken_back.add(name)
+            self._retract(self._id(rest[0]))
+        else:
+            self._act(what, self.clients[rest[0]], *rest[1:])
+
+    def _retract(self, name: str) -> None:
+        done = self.service.post(f"/v1/notifications/{name}:retract")
+        if name in self.ids:
+            assert done.json()["users"] == 1
+            self.taken_back.add(name)
+        else:
+            assert done.status_code == 404
+
+    def _act(self, what: str, client: Client, mark: str = "", given: Any = None) -> None:
+        if what == "mark":
+            client.mark(mark, {"ids": [self._id(place) for place in given]})
+        elif what == "mark_all":
+            until = {} if given is None else {"until": self._id(given)}
+            client.mark(mark, {"all": True, **until})
+        elif what == "leave":
+            client.leave()
         else:
             client.reconnect()
 
@@ -208,6 +231,7 @@ class Stage:
     """Where the stories are played."""
 
     places: FeedGateways
+    service: httpx.Client
     postgres: Postgres
 
     def story(self, stack: ExitStack) -> Story:
@@ -228,17 +252,22 @@ class Stage:
         for client in clients:
             stack.callback(client.close)
             client.reconnect()
-        return Story(self.places, self.postgres, clients, user)
+        return Story(self.service, self.postgres, clients, user)
 
 
 @pytest.fixture(scope="module")
 def stage(postgres_server: PostgresServer) -> Iterator[Stage]:
-    """Give two gateways with a feed."""
+    """Give two gateways with a feed, and a service with the HTTP API."""
     postgres_server.ensure_running()
     database = Postgres(postgres_server, postgres_server.create_database())
     migrate(database)
-    with running(main_server()) as server, feed_gateways(server, database, 2) as places:
-        yield Stage(places, database)
+    with (
+        running(main_server()) as server,
+        feed_gateways(server, database, 2) as places,
+        api_on(server, feed__url=database.url, worker__shards=2) as api,
+        api.client() as service,
+    ):
+        yield Stage(places, service, database)
 
 
 # What fails waits until the end of all patience: it is not tried again with fewer steps.
