@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from galaxy_notify.cli.context import Application, with_json
-from galaxy_notify.cli.output import count, echo, echo_json, plural
+from galaxy_notify.cli.context import Application, actor, with_json
+from galaxy_notify.cli.exits import Exit, is_misconfigured, print_error, unavailable_message
+from galaxy_notify.cli.output import count, echo, echo_json, note, plural
+from galaxy_notify.cli.prompts import confirm, yes_option
 from galaxy_notify.cli.stream_view import recent_line
-from galaxy_notify.errors import InvalidPreference
+from galaxy_notify.errors import FeedUnavailable, InvalidPreference
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from galaxy_notify.operations.forgetting import EndedRoutes, Forgotten, Remaining
+    from galaxy_notify.redis_state.deployment import Deployment
+
+T = TypeVar("T")
 
 _EVENTS: Final = 5
 
@@ -29,7 +39,7 @@ user_argument = click.argument("user", callback=_checked)
 
 @click.group("users")
 def command() -> None:
-    """Show what is kept of a user."""
+    """Show or delete what is kept of a user."""
 
 
 @command.command("show")
@@ -93,3 +103,79 @@ def logout(app: Application, user: str, as_json: bool) -> None:
     echo(f"{user} logged out; connected to {where}")
     if done.told < done.instances:
         echo("  some gateways were not reached: they end the streams within ten seconds")
+
+
+@command.command("forget")
+@user_argument
+@yes_option
+@with_json
+def forget(app: Application, user: str, yes: bool, as_json: bool) -> int:
+    """Delete what is kept of a user, and list what ends by itself.
+
+    Cancels the user's waiting routes, purges the dead letters, and deletes recent list, presence,
+    unread mark, preferences, tickets and feed. Before it, let your application send the user
+    nothing more, and end open streams with `users logout`. Safe to repeat. Exit codes: 0 done, 1
+    Redis or Postgres away: the message says which half is done, run it again; 4 the list of
+    notifications is too long to have found everything.
+    """
+    import asyncio
+
+    from galaxy_notify.feed.forgotten_rows import forget_rows_of
+    from galaxy_notify.operations import forgetting
+
+    def end(deployment: Deployment) -> EndedRoutes:
+        return forgetting.end_routes(deployment, user, actor())
+
+    def delete(deployment: Deployment) -> tuple[Mapping[str, bool], Sequence[Remaining]]:
+        shared = deployment.shared
+        return forgetting.delete_keys(deployment, user), forgetting.remaining(shared, settings)
+
+    settings = app.settings
+    confirm(f"delete everything that is kept of {user}?", yes=yes)
+    routes, redis = _in_redis(app, end)
+    rows, postgres = None, ""
+    try:
+        rows = asyncio.run(forget_rows_of(settings, user))
+    except FeedUnavailable as error:
+        postgres = str(error)
+    deleted = None
+    if routes is not None:
+        deleted, redis = _in_redis(app, delete)
+    if routes is None or deleted is None or postgres:
+        print_error(forgetting.half_done(redis, postgres))
+        return Exit.FAILED
+    keys, rest = deleted
+    done = forgetting.Forgotten(routes, rows, keys)
+    if as_json:
+        echo_json({"user": user, **done.as_json(), "remaining": [one._asdict() for one in rest]})
+    else:
+        _show_forgotten(user, done, rest)
+    return Exit.OK if routes.complete else Exit.PARTLY
+
+
+def _in_redis(app: Application, work: Callable[[Deployment], T]) -> tuple[T | None, str]:
+    """Return what work on the deployment returns, or why a repeat may help."""
+    from galaxy_notify.errors import Unavailable
+    from galaxy_notify.redis_client.faults import RedisFault
+
+    try:
+        with app.open() as deployment:
+            return work(deployment), ""
+    except (RedisFault, Unavailable) as error:
+        if is_misconfigured(error):
+            raise
+        return None, unavailable_message(error)
+
+
+def _show_forgotten(user: str, done: Forgotten, rest: Sequence[Remaining]) -> None:
+    routes = done.routes
+    kept = ", ".join(name.replace("_", " ") for name in done.deleted) or "nothing"
+    echo(f"{user} forgotten")
+    echo(f"  deleted: {kept}" + ("" if done.rows is None else f"; {plural(done.rows, 'feed row')}"))
+    dead = plural(routes.purged, "dead letter")
+    echo(f"  cancelled {count(routes.cancelled)} waiting, purged {dead}")
+    echo("  what may still name the user ends by itself:")
+    for what, until in rest:
+        echo(f"    {what}: {until}")
+    if not routes.complete:
+        note("the list of notifications is longer than what was looked at: run it again later")

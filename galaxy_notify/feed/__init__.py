@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from galaxy_notify.feed.async_feed import AsyncFeed
     from galaxy_notify.feed.feed import Feed
     from galaxy_notify.feed.receipts import FeedReceipt
+    from galaxy_notify.feed.retractor import Retracted
     from galaxy_notify.feed_store.listing import Page
-    from galaxy_notify.feed_store.removing import Retracted
     from galaxy_notify.model.feed import Counts, FeedItem
     from galaxy_notify.model.publication import Publication
 
@@ -44,7 +44,7 @@ _HOMES = {
     "InvalidPublication": "galaxy_notify.errors",
     "Page": "galaxy_notify.feed_store.listing",
     "Publication": "galaxy_notify.model.publication",
-    "Retracted": "galaxy_notify.feed_store.removing",
+    "Retracted": "galaxy_notify.feed.retractor",
 }
 
 

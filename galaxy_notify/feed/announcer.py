@@ -8,10 +8,10 @@ missed meanwhile comes by the sweep of the counts, and by the list.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import redis.asyncio
 
@@ -21,8 +21,14 @@ from galaxy_notify.live.placing import Incoming, Placing, is_away
 from galaxy_notify.model.feed import Counts
 from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_client.async_retries import RetryUntilStopped, StopFlag, Stopped
-from galaxy_notify.redis_client.faults import REDIS_ERRORS, Fault, RedisFault, Remedy
-from galaxy_notify.redis_client.flows import run_flow
+from galaxy_notify.redis_client.faults import (
+    NO_DEPLOYMENT,
+    REDIS_ERRORS,
+    Fault,
+    RedisFault,
+    Remedy,
+)
+from galaxy_notify.redis_client.flows import Flow, run_flow
 from galaxy_notify.redis_client.nodes import refresh_primary
 from galaxy_notify.redis_client.retries import OutageLog, Stagger
 from galaxy_notify.redis_client.still_agreed import AgreementCheck
@@ -36,6 +42,7 @@ from galaxy_notify.telemetry.outage import EdgeLog
 if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
 
+T = TypeVar("T")
 _CONNECTIONS: Final = 4
 
 
@@ -85,6 +92,25 @@ class Announcer:
             self._went_down(fault)
             return fault
         return None
+
+    async def run(self, flow: Callable[[KeySpace], Flow[T]]) -> T:
+        """Run a flow in the deployment and return its result; raise `RedisFault`.
+
+        While Redis is away it waits for nothing.
+        """
+        # That there is no deployment is asked again: a flow would take it for "not there".
+        if self._fault is not None and self._fault.fault.code != NO_DEPLOYMENT.code:
+            raise RedisFault(self._fault.fault)
+        try:
+            reached = self._reached or await self._reach()
+            self._fault = None
+            self._agreed.plan_for(reached.key_space.shared.shards)
+            return await run_flow(reached.placing.client, flow(reached.key_space))
+        except RedisFault as fault:
+            # A right that only this flow needs is no reason to announce nothing.
+            if is_away(fault.fault) and not fault.fault.is_permanent:
+                self._went_down(fault)
+            raise
 
     async def close(self) -> None:
         """Close the connections."""

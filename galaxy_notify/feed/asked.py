@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from galaxy_notify.errors import InvalidQuery
 from galaxy_notify.model.ids import NAME, RECIPIENT, first_part, parse_target
-from galaxy_notify.model.json_data import kind_of
+from galaxy_notify.model.json_data import kind_of, printable
 from galaxy_notify.model.preference import SEVERITIES
 from galaxy_notify.model.refusals import WANTED, shown
 
@@ -20,6 +20,7 @@ LIMIT: Final = 50
 LIMIT_MAX: Final = 200
 #: Ids of one statement.
 IDS_MAX: Final = 500
+_FIELDS: Final = ("ids", "all", "until")
 _ROW: Final = re.compile("[1-9][0-9]{0,17}")
 _USER: Final = re.compile(RECIPIENT)
 _TYPE: Final = re.compile(NAME)
@@ -34,6 +35,13 @@ class Selection(NamedTuple):
 
     ids: Sequence[str] | None
     until: str | None = None
+
+    @property
+    def only(self) -> str | None:
+        """The one item that is named; None where none or several are."""
+        if self.ids is None:
+            return self.until
+        return self.ids[0] if len(self.ids) == 1 else None
 
 
 def checked_user(user: object, at: str = "user") -> str:
@@ -65,16 +73,37 @@ def checked_id(given: object, at: str = "notification_id") -> str:
 def selection(ids: Ids | None, everything: bool, until: str | None) -> Selection:
     """Return what *ids*, or *everything* and *until*, select; raise `InvalidQuery`."""
     if (ids is None) != bool(everything):
-        raise InvalidQuery("ids", "give either ids, or all=True")
+        raise InvalidQuery("ids", "give either ids, or all")
     if ids is None:
         return Selection(None, None if until is None else checked_id(until, "until"))
     if until is not None:
-        raise InvalidQuery("until", "goes with all=True")
+        raise InvalidQuery("until", "goes with all")
     if isinstance(ids, bytes | Mapping):
         raise InvalidQuery("ids", f"must be a list, not {kind_of(ids)}")
     given = [ids] if isinstance(ids, str | int) else ids
     named = (_item_id(one, f"ids[{place}]") for place, one in enumerate(given))
     return Selection(list(dict.fromkeys(named)))
+
+
+def selected(document: Any) -> Selection:
+    """Return what the JSON object of a mark selects; raise `InvalidQuery`, which names the field.
+
+    It has ``ids``, at most 500, or ``all``, which is true, and perhaps ``until``; null is as if a
+    field were not there.
+    """
+    if not isinstance(document, dict):
+        raise InvalidQuery("", f"must be an object, not {kind_of(document)}")
+    for name in document:
+        if name not in _FIELDS:
+            raise InvalidQuery(printable(name), "unknown field")
+    ids, everything, until = map(document.get, _FIELDS)
+    if ids is not None and not isinstance(ids, list):
+        raise InvalidQuery("ids", f"must be a list, not {kind_of(ids)}")
+    if ids is not None and len(ids) > IDS_MAX:
+        raise InvalidQuery("ids", f"has more than {IDS_MAX} items")
+    if not isinstance(everything, bool | None):
+        raise InvalidQuery("all", f"must be true, not {shown(everything)}")
+    return selection(ids, bool(everything), until)
 
 
 def _item_id(given: object, at: str) -> str:

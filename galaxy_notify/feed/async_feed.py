@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Required, Self, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Final, Required, Self, TypedDict, TypeVar, Unpack
 
 from galaxy_notify.feed.announcer import Announcer, News
 from galaxy_notify.feed.asked import (
@@ -33,17 +32,15 @@ from galaxy_notify.feed.publisher import (
     only_receipt,
 )
 from galaxy_notify.feed.receipts import FeedReceipt
+from galaxy_notify.feed.retractor import Retracted, Retractor
 from galaxy_notify.feed_store.listing import ListQuery, Page
-from galaxy_notify.feed_store.removing import Retracted
 from galaxy_notify.intake.planner import Planner, is_heavy
 from galaxy_notify.intake.source import IntentSource
-from galaxy_notify.live.placing import incoming
 from galaxy_notify.model.feed import Counts
-from galaxy_notify.model.live_event import Retraction
+from galaxy_notify.model.ids import Target
 from galaxy_notify.model.not_copied import NotCopied
 from galaxy_notify.model.publication import Publication, PublicationLike
 from galaxy_notify.redis_client.access import settings_at
-from galaxy_notify.redis_client.failed_calls import failed_call
 
 if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
@@ -95,11 +92,19 @@ class AsyncFeed(NotCopied):
         Raises `ConfigurationError` without ``feed.url``.
         """
         self._most_bytes = settings.limits.max_payload_bytes
-        self._store = open_store(settings)
+        self._store = store = open_store(settings)
+        self._marks: Final = {
+            "read": (store.mark_read, store.mark_all_read),
+            "unread": (store.mark_unread, store.mark_all_unread),
+            "seen": (store.mark_seen, store.mark_all_seen),
+            "archive": (store.archive, store.archive_all),
+        }
         self._announcer = Announcer(settings)
         self._publisher = Publisher(self._store, self._announcer)
         self._planner = Planner()
         self._calls = Calls(type(self).__name__)
+        #: Retracts over the same connections; it is closed with this feed.
+        self.retractor: Final = Retractor(self._store, self._announcer, self._calls)
 
     @classmethod
     def from_url(cls, url: str, *, redis: str, prefix: str = "gn", **feed: Any) -> Self:
@@ -135,11 +140,18 @@ class AsyncFeed(NotCopied):
         """
         source, receipts = IntentSource(publications), OpenReceipts()
         while chunk := source.chunk():
-            done = await self.publish_prepared(await self._prepared(chunk))
+            done = await self.publish_prepared(await self.prepare(chunk))
             if done.failure is not None:
                 raise interruption(receipts, done, source)
             receipts += done.receipts
         return source.require_complete([one for one in receipts if one is not None])
+
+    async def prepare(
+        self, publications: Sequence[PublicationLike]
+    ) -> Sequence[Prepared | FeedReceipt]:
+        """Check publications, up to a thousand; one that is refused has its receipt already."""
+        check = partial(all_prepared, publications, self._most_bytes)
+        return await self._planner.run(check) if is_heavy(publications) else check()
 
     async def publish_prepared(self, wanted: Sequence[Prepared | FeedReceipt]) -> Outcomes:
         """Publish what was checked before; an outage is the failure of the answer."""
@@ -155,8 +167,8 @@ class AsyncFeed(NotCopied):
     ) -> Page:
         """Return a page of a user's items, the newest first, with the counts; *limit* is 1 to 200.
 
-        *cursor* continues behind an earlier page. A filtered page may be short, also empty, and
-        have a cursor: it ends after a number of items looked at.
+        *cursor* continues behind an earlier page. A page of large items is short, and a filtered
+        one may also be empty, and have a cursor: it ends after a number of items looked at.
         """
         query = _list_query(limit, cursor, filters)
         return await self._read(partial(self._store.list, checked_user(user), query))
@@ -174,37 +186,52 @@ class AsyncFeed(NotCopied):
         the notification *until* downwards. The first time stays. Unknown ids, and ids of other
         users, change nothing.
         """
-        wanted = selection(ids, all, until)
-        return await self._change(user, wanted, self._store.mark_read, self._store.mark_all_read)
+        return await self._change(user, selection(ids, all, until), "read")
 
-    async def mark_unread(self, user: str, ids: Ids) -> Counts:
+    async def mark_unread(
+        self, user: str, ids: Ids | None = None, *, all: bool = False, until: str | None = None
+    ) -> Counts:
         """Mark items as unread, and return the counts; see `mark_read`."""
-        return await self._change(user, selection(ids, False, None), self._store.mark_unread)
+        return await self._change(user, selection(ids, all, until), "unread")
 
     async def mark_seen(
         self, user: str, ids: Ids | None = None, *, all: bool = False, until: str | None = None
     ) -> Counts:
         """Mark items as seen, and return the counts; see `mark_read`."""
-        wanted = selection(ids, all, until)
-        return await self._change(user, wanted, self._store.mark_seen, self._store.mark_all_seen)
+        return await self._change(user, selection(ids, all, until), "seen")
 
     async def archive(
         self, user: str, ids: Ids | None = None, *, all: bool = False, until: str | None = None
     ) -> Counts:
         """Archive items, which no longer count, and return the counts; see `mark_read`."""
-        wanted = selection(ids, all, until)
-        return await self._change(user, wanted, self._store.archive, self._store.archive_all)
+        return await self._change(user, selection(ids, all, until), "archive")
+
+    async def mark_selected(self, user: str, mark: str, wanted: Selection) -> Counts | None:
+        """Make a change that was checked before, and return the counts.
+
+        *mark* is ``read``, ``unread``, ``seen`` or ``archive``. None where the one item that is
+        named is not one of the user's.
+        """
+        only = wanted.only
+        if only is not None and not await self._read(partial(self._store.has, user, only)):
+            return None
+        return await self._change(user, wanted, mark)
 
     async def retract(
         self, notification_id: str, *, users: Iterable[str] | None = None
     ) -> Retracted:
-        """Take a notification back from the feeds and streams of *users*, or of all who have it.
+        """Take a notification back from the feeds and streams of all its users, or of *users*.
 
-        Where one of *users* does not have it, a later publish of it changes nothing. Raises
-        `Unavailable` if Redis is away: it is taken back from the feeds by then; repeat the call.
+        For all of them, its waiting routes are cancelled too. It may come before the notification,
+        which then is not shown. The answer says if it was *found*. Safe to repeat: raises
+        `Unavailable` if Redis is away, and `FeedUnavailable` if Postgres is; the text says which
+        half is done.
         """
-        name, named = checked_id(notification_id), checked_users(users)
-        return await self._calls.run(lambda: self._retract(name, named))
+        wanted = Target(checked_id(notification_id), None)
+        named = checked_users(users)
+        if named is None:
+            return await self.retractor.retract(wanted, "client")
+        return await self.retractor.retract_for(wanted, named)
 
     async def close(self) -> None:
         """Complete the calls in flight and close the connections; later calls `AlreadyClosed`."""
@@ -212,29 +239,19 @@ class AsyncFeed(NotCopied):
         await self._announcer.close()
         await self._store.close()
 
-    async def _prepared(self, chunk: Sequence[PublicationLike]) -> Sequence[Prepared | FeedReceipt]:
-        prepare = partial(all_prepared, chunk, self._most_bytes)
-        return await self._planner.run(prepare) if is_heavy(chunk) else prepare()
-
     async def _read(self, read: Callable[[], Awaitable[T]]) -> T:
         return await self._calls.run(lambda: tried(read))
 
-    async def _change(
-        self,
-        user: str,
-        wanted: Selection,
-        change: Callable[[str, Sequence[str]], Awaitable[Counts]],
-        change_all: Callable[[str, str | None], Awaitable[Counts]] | None = None,
-    ) -> Counts:
-        """Change items, then announce the counts; *change_all* changes all of them."""
+    async def _change(self, user: str, wanted: Selection, mark: str) -> Counts:
+        """Change items, then announce the counts."""
         checked_user(user)
+        mark_some, mark_all = self._marks[mark]
 
         async def changed() -> Counts:
             if wanted.ids is None:
-                assert change_all is not None
-                counts = await tried(partial(change_all, user, wanted.until))
+                counts = await tried(partial(mark_all, user, wanted.until))
             else:
-                counts = await self._changed_some(user, wanted.ids, change)
+                counts = await self._changed_some(user, wanted.ids, mark_some)
             await self._announcer.announce(News({user: counts}))
             return counts
 
@@ -249,16 +266,6 @@ class AsyncFeed(NotCopied):
         for at in range(0, len(ids), IDS_MAX):
             counts = await tried(partial(change, user, ids[at : at + IDS_MAX]))
         return counts if ids else await tried(partial(self._store.counts, user))
-
-    async def _retract(self, name: str, users: Sequence[str] | None) -> Retracted:
-        done = await tried(lambda: self._store.retract(name, users))
-        at_ms = time.time_ns() // 1_000_000
-        events = [incoming(user, Retraction(name), at_ms) for user in done.users]
-        fault = await self._announcer.announce(News(done.counts, events))
-        if fault is not None:
-            text = f"retracted in the feed, not in the streams; repeat it: {fault}"
-            raise failed_call(fault, text, name)
-        return done
 
 
 def _list_query(limit: int, cursor: str | None, filters: Filters) -> ListQuery:

@@ -10,6 +10,7 @@ from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.settings.values import EMBEDDED
 
 if TYPE_CHECKING:
+    from galaxy_notify.feed.async_feed import AsyncFeed
     from galaxy_notify.feed.missing_marks import MissingMarks
     from galaxy_notify.feed_store.store import FeedStore
     from galaxy_notify.settings import Settings
@@ -41,6 +42,18 @@ def open_store(settings: Settings) -> FeedStore:
     with needing_extra():
         from galaxy_notify.feed_store.store import FeedStore
     return FeedStore.from_settings(settings.feed, _url(settings))
+
+
+def open_feed(settings: Settings) -> AsyncFeed | None:
+    """Return the feeds of all users; None where the settings name no feed.
+
+    Raises `ConfigurationError` where the extra is not installed.
+    """
+    if not settings.feed.url:
+        return None
+    with needing_extra():
+        from galaxy_notify.feed.async_feed import AsyncFeed
+    return AsyncFeed(settings)
 
 
 def open_missing_marks(settings: Settings) -> MissingMarks | None:

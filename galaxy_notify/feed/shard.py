@@ -8,7 +8,9 @@ from typing import Final, NamedTuple
 
 import redis.asyncio
 
+from galaxy_notify.feed.deliveries import DeliveredItems, DeliveriesReader
 from galaxy_notify.feed.members import BacklogReading, StreamReading
+from galaxy_notify.feed.patience import Patience
 from galaxy_notify.gateway.handler import BatchRunner
 from galaxy_notify.gateway.options import ConsumerOptions
 from galaxy_notify.gateway.shard import ShardReader
@@ -16,7 +18,9 @@ from galaxy_notify.redis_client.async_retries import RetryUntilStopped, StopFlag
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.nodes import at_shard
 from galaxy_notify.redis_client.retries import OutageLog, Stagger
+from galaxy_notify.redis_state.deliveries import DeliveriesMember
 from galaxy_notify.redis_state.feed_backlog import FeedBacklog, Pass
+from galaxy_notify.redis_state.group import GroupMember
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.shared_settings import KeySpace
 from galaxy_notify.settings.feed import FeedSettings
@@ -27,6 +31,8 @@ from galaxy_notify.telemetry.outage import EdgeLog
 _ATTEND_S: Final = 1.0
 #: Between two passes of which the first left something to move.
 _MORE_S: Final = 0.02
+#: With more events in the stream than this, the writer is behind.
+_AT_WORK: Final = 1000
 
 
 class Sharing(NamedTuple):
@@ -45,7 +51,9 @@ class Sharing(NamedTuple):
 class FeedShard:
     """Writes the events of one shard."""
 
-    def __init__(self, sharing: Sharing, keys: Keys, runner: BatchRunner) -> None:
+    def __init__(
+        self, sharing: Sharing, keys: Keys, runner: BatchRunner, items: DeliveredItems
+    ) -> None:
         client, name = at_shard(sharing.client, keys.tag), sharing.writer_id
         self._sharing = sharing
         self._keys = keys
@@ -55,26 +63,42 @@ class FeedShard:
         rest = (options, runner, sharing.stop, sharing.redis_log, sharing.stagger)
         self._readers = [ShardReader(member, *rest) for member in (self._first, then)]
         self._backlog = FeedBacklog(client, keys, sharing.key_space.shared, name)
+        self._deliveries = DeliveriesMember(client, keys, name)
+        self._items = items
+        #: Whether many items are still to come; true until it was counted.
+        self._is_behind = True
         log = get_logger("feed", shard=keys.shard)
         self._behind = EdgeLog(log, "feed behind", "feed caught up")
         self._full = EdgeLog(log, "feed backlog full", "feed backlog has room again")
 
     async def run(self) -> None:
         """Write until the stop; raise what is a defect."""
+        deliveries = DeliveriesReader(
+            self._deliveries,
+            self._items,
+            self._sharing.stop,
+            self._retry(self._deliveries),
+            lambda: self._is_behind,
+            Patience(),
+        )
         await together(
-            self._sharing.stop, *(reader.run() for reader in self._readers), self._attend()
+            self._sharing.stop,
+            *(reader.run() for reader in self._readers),
+            self._attend(),
+            deliveries.run(),
+        )
+
+    def _retry(self, member: GroupMember) -> RetryUntilStopped:
+        sharing = self._sharing
+        log, stagger = sharing.redis_log, sharing.stagger
+        return RetryUntilStopped(
+            sharing.stop, log, stagger, member.recover, node=lambda: member.node
         )
 
     async def _attend(self) -> None:
         """Report this writer, and move what lies beyond half of the stream."""
         stop, most = self._sharing.stop, self._sharing.feed.backlog_max
-        retry = RetryUntilStopped(
-            stop,
-            self._sharing.redis_log,
-            self._sharing.stagger,
-            self._first.recover,
-            node=lambda: self._first.node,
-        )
+        retry = self._retry(self._first)
         pause_s = 0.0
         while not await stop.wait(pause_s):
             try:
@@ -88,6 +112,7 @@ class FeedShard:
 
     def _report(self, done: Pass) -> None:
         self._sharing.telemetry.feed_waiting(self._keys.shard, done.waiting, done.backlog)
+        self._is_behind = done.backlog > 0 or done.waiting > _AT_WORK
         if done.backlog:
             self._behind.down("backlog", f"{done.backlog} events wait for Postgres")
         else:

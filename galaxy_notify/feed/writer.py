@@ -7,6 +7,7 @@ from contextlib import suppress
 from math import inf
 from typing import Final
 
+from galaxy_notify.feed.deliveries import DeliveredItems
 from galaxy_notify.feed.marks import Marks
 from galaxy_notify.feed.outage import PostgresOutage
 from galaxy_notify.feed.retention import FeedRetention
@@ -26,8 +27,8 @@ from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.outage import EdgeLog
 
-#: Two block to read; the others acknowledge, sweep, claim, move and mark.
-_PER_SHARD: Final = 6
+#: Three block to read; the others acknowledge, sweep, claim, move and mark.
+_PER_SHARD: Final = 7
 _STOP_WITHIN_S: Final = 10.0
 _AGAIN_S: Final = 5.0
 
@@ -77,7 +78,8 @@ class FeedWriter:
         sharing = Sharing(
             client, key_space, self._writer_id, feed, self._telemetry, stop, log, Stagger()
         )
-        parts = [FeedShard(sharing, keys, runner) for keys in key_space.all_keys]
+        items = DeliveredItems(self._store, outage, self._telemetry)
+        parts = [FeedShard(sharing, keys, runner, items) for keys in key_space.all_keys]
         self._log.info("feed writing", shards=shards, channels=list(feed.channels))
         try:
             await together(stop, sweep.run(), retention.run(), *(part.run() for part in parts))

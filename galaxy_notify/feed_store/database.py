@@ -7,7 +7,7 @@ wrong password reach the call that meets them, at once and with their reason.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from time import monotonic
 from typing import Any, Final, TypeVar
@@ -116,13 +116,26 @@ class Database:
         statement's time-out; with *lock_timeout_ms* for as long, or half of that time-out if it is
         shorter. Raises `FeedUnavailable`, `FeedRefused` and `Misconfigured`.
         """
+        # Else the statement's time-out came first, which looks like an outage.
+        lock_ms = min(lock_timeout_ms or 0, self._statement_ms // 2)
+        return await self._call(lambda: self._once(work, lock_ms))
+
+    async def read(self, query: bytes, values: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
+        """Return the rows of a query that changes nothing, as `run` would, in one round trip.
+
+        Its values become part of its text, as literals: what Postgres keeps as bytes comes back as
+        text of twice the length. Raises as `run`.
+        """
+        return await self._call(lambda: self._read(query, values))
+
+    async def _call(self, once: Callable[[], Awaitable[T]]) -> T:
         if self._closed:
             raise AlreadyClosed.named("feed store")
         loop = asyncio.get_running_loop()
         if self._loop not in (None, loop):
             raise OtherEventLoop.named("feed store")
         self._loop = loop
-        task = loop.create_task(self._run(work, lock_timeout_ms))
+        task = loop.create_task(self._tried(once))
         self._running.add(task)
         task.add_done_callback(self._ended)
         return await asyncio.shield(task)
@@ -132,15 +145,11 @@ class Database:
         if not task.cancelled():
             task.exception()  # the caller may be gone
 
-    async def _run(
-        self, work: Callable[[Connection], Awaitable[T]], lock_timeout_ms: int | None
-    ) -> T:
-        # Else the statement's time-out came first, which looks like an outage.
-        lock_ms = min(lock_timeout_ms or 0, self._statement_ms // 2)
+    async def _tried(self, once: Callable[[], Awaitable[T]]) -> T:
         async with self._place():
             for left in reversed(range(_TRIES)):
                 try:
-                    return await self._once(work, lock_ms)
+                    return await once()
                 except Late:
                     raise late(self.server, self._reply_s) from None
                 except POSTGRES_ERRORS as error:
@@ -178,7 +187,7 @@ class Database:
         An idle connection may have been closed by the server meanwhile. That shows here, before
         anything is sent that changes something, and a new connection is used.
         """
-        begin = _BEGIN.format(statement=self._statement_ms, lock=lock_ms).encode()
+        begin = self._beginning(lock_ms)
         while self._idle:
             connection = self._idle.pop()
             try:
@@ -200,6 +209,37 @@ class Database:
             await connection.close()
             raise
         return connection
+
+    async def _read(self, query: bytes, values: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
+        whole = b";\n".join([self._beginning(0), query, b"COMMIT"])
+        while self._idle:
+            connection = self._idle.pop()
+            try:
+                return await self._rows(connection, whole, values)
+            except POSTGRES_ERRORS:
+                # The server has closed it meanwhile: what reads may be sent again.
+                if not connection.closed:
+                    raise
+        return await self._rows(await self._connect(), whole, values)
+
+    async def _rows(
+        self, connection: Connected, whole: bytes, values: Mapping[str, Any]
+    ) -> Sequence[Sequence[Any]]:
+        """Return the rows of the one statement of a transaction that has any."""
+        try:
+            cursor = psycopg.AsyncClientCursor(connection)
+            await cursor.execute(whole, values)
+            while cursor.description is None and cursor.nextset():
+                pass
+            rows = await cursor.fetchall()
+        except BaseException as error:
+            await self._give_up(connection, error)
+            raise
+        self._idle.append(connection)
+        return rows
+
+    def _beginning(self, lock_ms: int) -> bytes:
+        return _BEGIN.format(statement=self._statement_ms, lock=lock_ms).encode()
 
     async def _connect(self) -> Connected:
         # Read again for each connection, so a password that was changed is the next one's.

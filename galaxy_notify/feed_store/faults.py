@@ -91,7 +91,9 @@ def error_for(error: BaseException, server: str) -> GalaxyNotifyError:
         return FeedRefused("", f"Postgres refuses it: {text}")
     if kind is Kind.CONFIGURE:
         return Misconfigured(f"{_what(state, text)}: {text} ({server})", code=state or "connection")
-    code = _CODES.get(state, state or "connection")
+    # A server that is frozen takes all the time there is: unlike a blink, it is not tried again.
+    is_late = isinstance(error, psycopg.errors.ConnectionTimeout)
+    code = _CODES.get(state, state or ("timeout" if is_late else "connection"))
     return FeedUnavailable(f"Postgres is unavailable: {text} ({server})", code=code)
 
 

@@ -8,12 +8,15 @@ from typing import Any, Final, NamedTuple
 import msgpack
 
 from galaxy_notify.errors import InvalidQuery
-from galaxy_notify.feed_store.database import Connection, Database
+from galaxy_notify.feed_store.database import Database
 from galaxy_notify.feed_store.positions import NEWEST, Position, position_at
 from galaxy_notify.feed_store.statements import statement, text
 from galaxy_notify.model.feed import Counts, FeedItem
 
 MOST_ITEMS: Final = 200
+#: A page ends behind the item with which its texts and data have more bytes than this: whoever
+#: reads it holds all of it in memory.
+MOST_BYTES: Final = 1 << 20
 #: A filter that few items match ends its page after this many.
 LOOKED_AT: Final = 1000
 _UNREADABLE: Final = (ValueError, TypeError, RecursionError, OverflowError, MemoryError)
@@ -21,6 +24,8 @@ _UNREADABLE: Final = (ValueError, TypeError, RecursionError, OverflowError, Memo
 
 class ListQuery(NamedTuple):
     """Which items of a user to list, at most *limit* (1 to 200), behind a *cursor*.
+
+    A page of large items has fewer.
 
     Archived ones are listed only with *archived*, and then alone. No *types*: all.
     """
@@ -52,6 +57,7 @@ class ListQuery(NamedTuple):
             "user": user,
             "most": LOOKED_AT if self._is_filter else self.limit + 1,
             "wanted": self.limit + 1,
+            "most_bytes": MOST_BYTES,
             "types": list(self.types) or None,
             "severity": self.severity,
             "unread": self.unread,
@@ -72,20 +78,15 @@ async def list_page(database: Database, user: str, query: ListQuery) -> Page:
 
     most = text("most", counted="unread") if query._shelf == "unread" else "%(most)s"
     selected = statement("list", shelf=query._shelf, most=most)
-
-    async def read(connection: Connection) -> Page:
-        cursor = await connection.execute(selected, values)
-        return _page(await cursor.fetchall(), query)
-
-    return await database.run(read)
+    return _page(await database.read(selected, values), query)
 
 
 def _page(rows: Sequence[Sequence[Any]], query: ListQuery) -> Page:
-    counts, looked, end = Counts(*rows[0][:4]), rows[0][4], rows[0][5:7]
-    found = [(row[7], _item(row[8:], row[7])) for row in rows if row[8] is not None]
+    counts, (looked, wanted), end = Counts(*rows[0][:4]), rows[0][4:6], rows[0][6:8]
+    found = [(row[8], _item(row[9:], row[8])) for row in rows if row[9] is not None]
     shown = found[: query.limit]
     following = None
-    if len(found) > query.limit:
+    if wanted > len(shown):
         following = Position(shown[-1][0], shown[-1][1].id)
     elif query._is_filter and looked == LOOKED_AT:
         following = Position(*end)

@@ -37,7 +37,11 @@ READ: Final = Mark(
     "unread",
     "unread",
 )
-UNREAD: Final = Mark("read_at = NULL", "read_at IS NOT NULL", "")
+UNREAD: Final = Mark(
+    "read_at = NULL",
+    "read_at IS NOT NULL",
+    "archived_at IS NULL AND retracted_at IS NULL",
+)
 SEEN: Final = Mark("seen_at = statement_timestamp()", "seen_at IS NULL", "unseen", "unseen")
 ARCHIVE: Final = Mark(
     "archived_at = statement_timestamp()",
@@ -63,6 +67,17 @@ async def mark_named(database: Database, mark: Mark, user: str, ids: Sequence[st
     return await database.run(change)
 
 
+async def has(database: Database, user: str, name: str) -> bool:
+    """Tell whether a user has an item, by its notification or its row; see `FeedStore.has`."""
+
+    async def find(connection: Connection) -> bool:
+        for found in await _names(connection, user, [name]):
+            return await _position(connection, user, found) is not None
+        return False
+
+    return await database.run(find)
+
+
 async def mark_all(database: Database, mark: Mark, user: str, until: str | None) -> Counts:
     """Mark all items of a user up to the one named *until*; see `FeedStore.mark_all_read`."""
     start: Position | None = NEWEST
@@ -82,13 +97,16 @@ async def _behind(database: Database, user: str, notification_id: str) -> Positi
         return None
 
     async def find(connection: Connection) -> Position | None:
-        cursor = await connection.execute(
-            statement("item_position"), {"user": user, "notification_id": notification_id}
-        )
-        row = await cursor.fetchone()
-        return Position(row[0], row[1] + 1) if row else None
+        found = await _position(connection, user, notification_id)
+        return found and found._replace(id=found.id + 1)
 
     return await database.run(find)
+
+
+async def _position(connection: Connection, user: str, notification_id: str) -> Position | None:
+    values = {"user": user, "notification_id": notification_id}
+    row = await (await connection.execute(statement("item_position"), values)).fetchone()
+    return Position(*row) if row else None
 
 
 async def _mark_page(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from galaxy_notify.feed_store.database import Connection, Database
 from galaxy_notify.feed_store.locks import add_users, lock_users
@@ -68,8 +68,21 @@ async def _pages(
         after = page[-1]
 
 
-async def _users_of(database: Database, notification_id: str, after: str) -> list[str]:
-    values = {"notification_id": notification_id, "after": after, "most": PAGE}
+async def recipients(
+    database: Database, notification_id: str, producers: Collection[str] | None
+) -> list[str]:
+    """Return the users that have a notification; see `FeedStore.recipients`."""
+    found: list[str] = []
+    while page := await _users_of(database, notification_id, found[-1] if found else "", producers):
+        found += page
+    return found
+
+
+async def _users_of(
+    database: Database, notification_id: str, after: str, producers: Collection[str] | None = None
+) -> list[str]:
+    values: dict[str, Any] = {"notification_id": notification_id, "after": after, "most": PAGE}
+    values["producers"] = None if producers is None else sorted(producers)
 
     async def read(connection: Connection) -> list[str]:
         cursor = await connection.execute(statement("notification_users"), values)

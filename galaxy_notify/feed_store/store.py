@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 from galaxy_notify.feed_store import (
+    delivering,
     inserting,
     listing,
     marking,
@@ -13,13 +14,13 @@ from galaxy_notify.feed_store import (
     removing,
 )
 from galaxy_notify.feed_store.database import Connection, Database
+from galaxy_notify.feed_store.delivering import FoundVia
 from galaxy_notify.feed_store.inserting import Inserted
 from galaxy_notify.feed_store.listing import ListQuery, Page
-from galaxy_notify.feed_store.locks import counts_of
 from galaxy_notify.feed_store.reconciling import Changed, Drift
 from galaxy_notify.feed_store.removing import Deleted, Retracted
 from galaxy_notify.feed_store.statements import is_storable, statement
-from galaxy_notify.model.feed import Counts, NewItem
+from galaxy_notify.model.feed import Counts, DeliveredVia, NewItem
 from galaxy_notify.settings.feed import FeedSettings
 
 
@@ -77,7 +78,8 @@ class FeedStore:
 
     async def counts(self, user: str) -> Counts:
         """Return the counts of a user; all but the epoch are 0 where nothing is known of it."""
-        return await self._database.run(lambda connection: counts_of(connection, user))
+        (counts,) = await self._database.read(statement("counts"), {"user": user})
+        return Counts(*counts)
 
     async def counts_of(self, users: Sequence[str]) -> Mapping[str, Counts]:
         """Return the counts of several users, each as `counts` does.
@@ -98,6 +100,13 @@ class FeedStore:
         Raises `InvalidQuery` for a limit or a cursor that is none.
         """
         return await listing.list_page(self._database, user, query)
+
+    async def has(self, user: str, name: str) -> bool:
+        """Tell whether a user has an item, by the id of its notification or its row.
+
+        Also of one that was retracted; not of one that another user has.
+        """
+        return await marking.has(self._database, user, name)
 
     async def mark_read(self, user: str, ids: Sequence[str]) -> Counts:
         """Mark items as read, and as seen; the first time stays. Return the counts.
@@ -126,6 +135,10 @@ class FeedStore:
         """
         return await marking.mark_all(self._database, marking.READ, user, until)
 
+    async def mark_all_unread(self, user: str, until: str | None) -> Counts:
+        """Mark all items up to *until* as not read; see `mark_all_read`."""
+        return await marking.mark_all(self._database, marking.UNREAD, user, until)
+
     async def mark_all_seen(self, user: str, until: str | None) -> Counts:
         """Mark all items up to *until* as seen; see `mark_all_read`."""
         return await marking.mark_all(self._database, marking.SEEN, user, until)
@@ -134,6 +147,18 @@ class FeedStore:
         """Archive all items up to *until*; see `mark_all_read`."""
         return await marking.mark_all(self._database, marking.ARCHIVE, user, until)
 
+    async def find_delivered(self, given: Sequence[DeliveredVia]) -> FoundVia:
+        """Return which items of at most 500 deliveries are there, and which lack a channel."""
+        return await delivering.find_delivered(self._database, given)
+
+    async def add_delivered(self, given: Sequence[DeliveredVia]) -> frozenset[str]:
+        """Add to items the channels of at most 500 deliveries, each once; counts stay.
+
+        Items that are retracted, or not there, are passed over. Nothing waits for a lock: users
+        whose lock another transaction holds, or who have no counts, are left out and returned.
+        """
+        return await delivering.add_delivered(self._database, given)
+
     async def retract(self, notification_id: str, users: Sequence[str] | None) -> Retracted:
         """Retract a notification for *users*, or for all that have it, 500 in a transaction.
 
@@ -141,6 +166,15 @@ class FeedStore:
         is noted, so that a later insert changes nothing.
         """
         return await removing.retract(self._database, notification_id, users)
+
+    async def recipients(
+        self, notification_id: str, producers: Collection[str] | None = None
+    ) -> Sequence[str]:
+        """Return the users that have a notification, retracted or not, in their order.
+
+        With *producers*, only where one of them published it.
+        """
+        return await removing.recipients(self._database, notification_id, producers)
 
     async def forget(self, user: str) -> int:
         """Delete all rows of a user, 500 in a transaction, then its counts; return how many."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from galaxy_notify.fsck.pages import is_foreign
+from galaxy_notify.model.cursor import ID_BYTES, RETRACTION_MARK
 from galaxy_notify.model.feed import Counts, parse_counts
 from galaxy_notify.redis_client.flows import Flow, unwrap, unwrap_or
 from galaxy_notify.redis_client.replies import moment, number, text
@@ -28,7 +29,6 @@ _ENDLESS: Final = -1
 _ABSENT: Final = -2
 #: Elements of the longest list: twice ``realtime.history`` events are kept before it is trimmed.
 _MOST_ELEMENTS: Final = 1200
-_ID_BYTES: Final = 8
 #: About how many bytes of lists are read in a round trip; one larger list is read alone.
 _BYTES: Final = 4 << 20
 _MOST_GATEWAYS: Final = 1000
@@ -174,13 +174,18 @@ def _disorder(elements: Sequence[bytes]) -> str:
     before: tuple[bytes, int] | None = None
     for at in range(0, len(elements), 2):
         match = _PLACE.match(elements[at + 1])
-        if match is None or len(elements[at]) != _ID_BYTES:
+        if match is None or not _is_id(elements[at]):
             return f"its pair {at // 2 + 1} lacks an id or a place"
         place = (match[1], int(match[2]))
         if before is not None and place != (before[0], before[1] + 1):
             return f"its offsets have a hole behind {before[1]}"
         before = place
     return ""
+
+
+def _is_id(element: bytes) -> bool:
+    marked = element.startswith(RETRACTION_MARK) and len(element) == len(RETRACTION_MARK) + ID_BYTES
+    return marked or len(element) == ID_BYTES
 
 
 def _removing(code: str, key: str, what: str) -> KeyFault:

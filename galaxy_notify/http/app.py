@@ -13,7 +13,15 @@ from starlette.routing import Route
 
 from galaxy_notify import __version__
 from galaxy_notify.errors import Invalid
-from galaxy_notify.http import dead_letters, health, intents, notifications, preferences
+from galaxy_notify.http import (
+    dead_letters,
+    feeds,
+    health,
+    intents,
+    notifications,
+    preferences,
+    users,
+)
 from galaxy_notify.http.dependencies import AppState
 from galaxy_notify.http.direct import DirectCalls
 from galaxy_notify.http.middleware import Middleware
@@ -21,7 +29,7 @@ from galaxy_notify.http.openapi import openapi_document
 from galaxy_notify.http.responses import internal, problem_response, refused, refused_values
 from galaxy_notify.web.problems import Problem
 
-_MODULES: Final = (intents, notifications, preferences, dead_letters, health)
+_MODULES: Final = (intents, notifications, preferences, users, feeds, dead_letters, health)
 _ABOUT: Final = (
     "Submit, inspect and cancel notifications, manage dead letters, monitor. Errors "
     "are RFC 9457 problems that name the field or item. See docs/http.md."
@@ -86,12 +94,14 @@ async def _routing_problem(request: Request, error: Exception) -> Response:
 
 
 def _allowed(path: str) -> dict[str, str]:
-    """Return the header that names every method of a path; what has GET has HEAD."""
+    """Return the header that names every method of a path; what has GET has HEAD.
+
+    `ID:retract` could also be an id: the longest template that fits names the resource.
+    """
     routes = [route for module in _MODULES for route in module.router.routes]
-    found: set[str] = set()
-    for route in routes:
-        if isinstance(route, Route) and route.path_regex.match(path):
-            found |= route.methods or set()
+    fitting = [one for one in routes if isinstance(one, Route) and one.path_regex.match(path)]
+    template = max((one.path for one in fitting), key=len, default="")
+    found = {method for one in fitting if one.path == template for method in one.methods or ()}
     every = {*found, "OPTIONS", *({"HEAD"} if "GET" in found else ())}
     return {"Allow": ", ".join(sorted(every))}
 

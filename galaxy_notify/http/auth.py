@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from galaxy_notify.model.json_data import printable
 from galaxy_notify.settings.http import SCOPES, HttpSettings
-from galaxy_notify.web.problems import Problem
+from galaxy_notify.web.problems import Problem, fault
 from galaxy_notify.web.signed_tokens import LONGEST, InvalidToken, TokenVerifier
 
 _ANYBODY: Final = "anonymous"
@@ -35,6 +35,12 @@ class Client:
     def owns(self, producer: object) -> bool:
         """Return whether it may act for this producer."""
         return self.producers is None or producer in self.producers
+
+    def refusal_of(self, producer: object) -> str:
+        """Return why it may not submit as this producer; empty if it may, or if it is no name."""
+        if not isinstance(producer, str) or self.owns(producer):
+            return ""
+        return f"{self.name} is bound to {', '.join(sorted(self.producers or ()))}"
 
     def among(self, requested: Sequence[str]) -> tuple[str, ...]:
         """Return the producers to filter by when these are requested; an empty tuple means all."""
@@ -124,6 +130,11 @@ class Authenticator:
 def _unauthorized(detail: str, error: str = "") -> Problem:
     challenge = f'{_REALM}, error="{error}"' if error else _REALM
     return Problem("unauthorized", detail, (), {"WWW-Authenticate": challenge})
+
+
+def not_owned(message: str) -> Problem:
+    """Return the problem (403) of a client that submits as another producer than its own."""
+    return Problem("forbidden", f"producer: {message}", [fault("producer", message, "forbidden")])
 
 
 def forbidden(client: Client, scopes: tuple[str, ...]) -> Problem:

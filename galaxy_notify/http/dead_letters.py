@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
 
 from galaxy_notify.http.auth import Client
-from galaxy_notify.http.body import SHORT, SHORT_BYTES, json_body
+from galaxy_notify.http.body import json_body
 from galaxy_notify.http.dependencies import ANY_CHANNEL, Operator, Reader, state_of
 from galaxy_notify.http.openapi import BODY, body_of, responses
 from galaxy_notify.http.pools import Deadline
@@ -22,6 +22,7 @@ from galaxy_notify.operations.dead_letter import DeadFilter, DeadLetterView
 from galaxy_notify.operations.dead_moves import Run
 from galaxy_notify.operations.outcome import MoveOutcome
 from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.web.bodies import SHORT, SHORT_BYTES
 from galaxy_notify.web.problems import packed
 
 router = APIRouter(tags=["dead letters"])

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import Depends
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.types import Scope
 
+from galaxy_notify.feed.opening import open_feed
+from galaxy_notify.feed.retractor import Retractor
 from galaxy_notify.http.auth import Authenticator, Client, forbidden
 from galaxy_notify.http.metrics import Metrics
 from galaxy_notify.http.pools import BlockingPools
@@ -20,10 +22,17 @@ from galaxy_notify.http.workers import Worker
 from galaxy_notify.intake.notifier import AsyncNotifier
 from galaxy_notify.intake.planner import Planner
 from galaxy_notify.model.json_data import printable
+from galaxy_notify.process.closing import close_soon
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
+from galaxy_notify.telemetry.logs import get_logger
+from galaxy_notify.telemetry.outage import EdgeLog
 from galaxy_notify.telemetry.prometheus import Scraped
 from galaxy_notify.web.problems import Problem, fault
+
+if TYPE_CHECKING:
+    # It needs psycopg, and a deployment may have no feed.
+    from galaxy_notify.feed.async_feed import AsyncFeed
 
 #: The channel in a metric where the recipients choose, or the request names none.
 ANY_CHANNEL: Final = "any"
@@ -70,6 +79,10 @@ class RequestLimit:
         self._unreserved += 1
 
 
+def _postgres_log() -> EdgeLog:
+    return EdgeLog(get_logger("http"), "postgres unavailable", "postgres available again")
+
+
 @dataclass(frozen=True)
 class AppState:
     """What all requests to one server share."""
@@ -81,24 +94,36 @@ class AppState:
     metrics: Metrics
     authenticator: Authenticator
     limit: RequestLimit
+    retractor: Retractor
+    #: None where the deployment has no feed.
+    feed: AsyncFeed | None
     #: Parses what takes long to parse.
     parser: Planner = field(default_factory=Planner)
+    #: Logs when calls of the feed begin to fail, and when they work again.
+    postgres: EdgeLog = field(default_factory=_postgres_log)
 
     @classmethod
     def open(cls, settings: Settings, scraped: Scraped, worker: Worker | None = None) -> AppState:
         """Return the state of a new server; nothing is sent before its first request.
 
-        Raises `ConfigurationError` for a key of ``http`` that cannot be used.
+        Raises `ConfigurationError` for a key of ``http`` that cannot be used, and where there is a
+        feed and its extra is not installed.
         """
         authenticator = Authenticator(settings.http)
         limit = RequestLimit(settings.http.max_requests)
         notifier, pools = AsyncNotifier(settings), BlockingPools(settings)
         metrics = Metrics(scraped, worker)
-        return cls(settings, notifier, pools, scraped.telemetry, metrics, authenticator, limit)
+        feed, telemetry = open_feed(settings), scraped.telemetry
+        # Over the connections of the feed, which are closed with it.
+        retractor = feed.retractor if feed else Retractor.open(settings)
+        shared = (notifier, pools, telemetry, metrics, authenticator, limit, retractor, feed)
+        return cls(settings, *shared)
 
     async def close(self) -> None:
         self.metrics.close()
         await self.notifier.close()
+        # A stop does not wait for a Postgres that is frozen.
+        await close_soon(self.retractor)
         self.pools.close()
 
 

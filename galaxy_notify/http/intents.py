@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
@@ -10,9 +9,10 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.datastructures import Headers
 
 from galaxy_notify.errors import CallFailed, InvalidIntent
-from galaxy_notify.http.auth import Client
-from galaxy_notify.http.body import json_body
+from galaxy_notify.http.auth import Client, not_owned
+from galaxy_notify.http.body import checked_batch, json_body
 from galaxy_notify.http.dependencies import ANY_CHANNEL, Producer, producer, state_of
+from galaxy_notify.http.idempotency_key import KEY, refuse_key, with_key
 from galaxy_notify.http.middleware import request_id_in
 from galaxy_notify.http.openapi import BODY, body_of, responses
 from galaxy_notify.http.queries import AcceptQuery
@@ -37,22 +37,12 @@ _NOT_WRITTEN: Final[Mapping[str, object]] = {
     "message": "it was not accepted: nothing of it was written",
 }
 
-_KEY_NAME: Final = "Idempotency-Key"
-#: What a header can carry of a key: no blank at either end.
-_KEY_FORM: Final = "[!-~](?:[ -~]*[!-~])?"
-_KEY: Final = {
-    "name": _KEY_NAME,
-    "in": "header",
-    "description": "Same as the field idempotency_key",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": f"^{_KEY_FORM}$"},
-}
-
 
 @router.post(
     "/v1/notifications",
     status_code=201,
     responses=responses(*BODY, 409, ok={201: Receipt, 200: Receipt}),
-    openapi_extra=body_of(INTENT) | {"parameters": [_KEY]},
+    openapi_extra=body_of(INTENT) | {"parameters": [KEY]},
 )
 async def accept(
     request: Request,
@@ -61,7 +51,7 @@ async def accept(
 ) -> Response:
     """Accept one intent: 201, or 200 where the same one was accepted before."""
     state = state_of(request)
-    value = _with_headers(_with_key(await json_body(request), request.headers), request.headers)
+    value = _with_headers(with_key(await json_body(request), request.headers), request.headers)
     _check_own(client, value, query.notification_id)
     with redis_faults():
         receipt = await state.notifier.accept(value, notification_id=query.notification_id)
@@ -83,8 +73,7 @@ async def accept(
 async def accept_many(request: Request, client: Producer) -> Response:
     """Accept many intents; each has a receipt of its own, also where it was refused."""
     state = state_of(request)
-    if _KEY_NAME in request.headers:
-        raise _bad_key("applies to one intent only: set idempotency_key in each intent")
+    refuse_key(request.headers, "intent")
     values = _checked_list(await json_body(request), state.settings.http.max_batch)
     values = [_owned(client, _with_headers(value, request.headers)) for value in values]
     with redis_faults():
@@ -110,8 +99,7 @@ def _check_own(client: Client, value: object, notification_id: str | None) -> No
     """Raise a `Problem` if a bound client may not hand this in, or not under this id."""
     message = _not_owned(client, value)
     if message:
-        errors = [fault("producer", message, "forbidden")]
-        raise Problem("forbidden", f"producer: {message}", errors)
+        raise not_owned(message)
     if client.producers is not None and notification_id and not is_recent(notification_id):
         # An id that is made of another producer's key would take the place of that.
         raise not_valid(
@@ -126,22 +114,14 @@ def _owned(client: Client, value: Any) -> Any:
 
 
 def _not_owned(client: Client, value: object) -> str:
-    producer = value.get("producer") if isinstance(value, dict) else None
-    if not isinstance(producer, str) or client.owns(producer):
-        return ""
-    return f"{client.name} is bound to {', '.join(sorted(client.producers or ()))}"
+    return client.refusal_of(value.get("producer")) if isinstance(value, dict) else ""
 
 
 def _checked_list(value: object, most: int) -> list[Any]:
     if not isinstance(value, list):
         message = "the body must be a list of intents"
         raise Problem("invalid", message, [fault("", message)])
-    if not value:
-        raise Problem("invalid", "the list is empty", [fault("", "needs at least one intent")])
-    if len(value) > most:
-        message = f"{len(value)} intents, the limit is {most} (http.max_batch)"
-        raise Problem("too-large", message, [fault("", message, "too_large")])
-    return value
+    return checked_batch(value, "intent", most)
 
 
 def _receipt_json(receipt: receipts.Receipt) -> dict[str, Any]:
@@ -189,22 +169,6 @@ def _with_headers(value: Any, headers: Headers) -> Any:
     if added.get("traceparent") is None and TRACEPARENT.fullmatch(traceparent):
         added["traceparent"] = traceparent
     return added
-
-
-def _with_key(value: Any, headers: Headers) -> Any:
-    """Return an intent under the key of the header; raise a `Problem` where it has another one."""
-    keys = headers.getlist(_KEY_NAME)
-    if not keys or not isinstance(value, Mapping):
-        return value
-    if len(keys) > 1 or not re.fullmatch(_KEY_FORM, keys[0]):
-        raise _bad_key("must be given once, in printable ASCII")
-    if value.get("idempotency_key") not in (None, keys[0]):
-        raise _bad_key("differs from the field idempotency_key")
-    return {**value, "idempotency_key": keys[0]}
-
-
-def _bad_key(message: str) -> Problem:
-    return Problem("bad-request", f"{_KEY_NAME}: {message}", [fault(_KEY_NAME, message)])
 
 
 def _count_accepted(

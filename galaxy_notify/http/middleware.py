@@ -28,11 +28,14 @@ _SINGLE: Final = (
     b"content-type",
     b"host",
     b"idempotency-key",
+    b"if-match",
     b"origin",
     b"sec-fetch-site",
     b"x-request-id",
 )
 _CONDITIONS: Final = (b"if-match", b"if-none-match", b"if-unmodified-since")
+#: Where a change may depend on the entity tag: `http/preferences` checks it.
+_TAGGED: Final = re.compile("/v1/users/[^/]+/preferences(/silence|/resume)?")
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 #: Probes are answered however much there is to do.
 _ALWAYS: Final = frozenset({"/healthz", "/readyz"})
@@ -84,7 +87,7 @@ class Middleware:
         found = None if always else self._limit.refusal
         if found is None and len(headers) < len(scope["headers"]):
             found = _ambiguous([name for name, _ in scope["headers"]])
-        found = found or _conditional(scope["method"], headers)
+        found = found or _conditional(scope, headers)
         if self._local_only:
             found = found or _from_a_browser(headers)
             found = found or (None if always else _for_another_host(headers))
@@ -150,10 +153,11 @@ def _ambiguous(names: Sequence[bytes]) -> Problem | None:
     return None
 
 
-def _conditional(method: str, headers: Headers) -> Problem | None:
+def _conditional(scope: Scope, headers: Headers) -> Problem | None:
     """Refuse a change under a condition that would not be checked."""
-    for name in () if method in _SAFE else _CONDITIONS:
-        if name in headers:
+    for name in () if scope["method"] in _SAFE else _CONDITIONS:
+        is_checked = name == b"if-match" and _TAGGED.fullmatch(scope["path"])
+        if name in headers and not is_checked:
             shown = name.decode().title()
             return Problem(
                 "precondition-failed", f"{shown}: conditional requests are not supported"

@@ -18,10 +18,17 @@ from galaxy_notify.http.dependencies import (
 from galaxy_notify.http.openapi import BODY, body_of, responses
 from galaxy_notify.http.queries import ListQuery, RouteQuery, ShowQuery, moment
 from galaxy_notify.http.request_schemas import MOMENT
-from galaxy_notify.http.responses import answer, answer_of, not_valid, packed_list, redis_faults
-from galaxy_notify.http.schemas import CancelledRoutes, Moved, Notifications
+from galaxy_notify.http.responses import (
+    answer,
+    answer_of,
+    feed_faults,
+    not_valid,
+    packed_list,
+    redis_faults,
+)
+from galaxy_notify.http.schemas import CancelledRoutes, Moved, Notifications, RetractedNotification
 from galaxy_notify.intake.receipts import Cancelled, Rescheduled
-from galaxy_notify.model.ids import Target, parse_target
+from galaxy_notify.model.ids import Target, first_part, parse_target
 from galaxy_notify.operations.documents import ShownNotification
 from galaxy_notify.operations.list_filter import ListFilter
 from galaxy_notify.operations.listing import list_notifications
@@ -122,6 +129,24 @@ async def reschedule(
             asked, body["due_at"], route=route, actor=client.actor, producers=client.producers
         )
     return _changed(asked, route, "moved", done.moved, done)
+
+
+@router.post(
+    "/v1/notifications/{notification_id}:retract",
+    responses=responses(404, 422, ok={200: RetractedNotification}),
+)
+async def retract(request: Request, client: ProducerOrOperator, notification_id: Id) -> Response:
+    """Take a whole notification back from its users, also where it was delivered."""
+    state = state_of(request)
+    target = Target(first_part(_checked_id(notification_id)), None, client.producers)
+    with feed_faults():
+        done = await state.retractor.retract(target, client.actor)
+    if done.cancelled:
+        state.telemetry.routes("cancelled", ANY_CHANNEL, done.cancelled)
+    if not done.found:
+        raise _not_found(notification_id, None)
+    reached = {"users": len(done.users), "cancelled": done.cancelled}
+    return answer({"notification_id": target.notification_id, **reached})
 
 
 def _changed(

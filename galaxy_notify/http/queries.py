@@ -6,12 +6,14 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from galaxy_notify.feed.asked import LIMIT, LIMIT_MAX
 from galaxy_notify.http.request_schemas import ASKED, CHANNEL_NAME
 from galaxy_notify.http.responses import not_valid
 from galaxy_notify.model.failure_classes import FAILURE_CLASSES
-from galaxy_notify.model.ids import CHANNEL, RECIPIENT, TARGET
+from galaxy_notify.model.ids import CHANNEL, NAME, RECIPIENT, TARGET
 from galaxy_notify.model.json_data import whole
 from galaxy_notify.model.moments import moment_ms
+from galaxy_notify.model.preference import SEVERITIES
 from galaxy_notify.operations.list_filter import STATES
 
 NOTIFICATION: Final = "^[0-9a-f]{32}$"
@@ -65,6 +67,8 @@ State = Annotated[str, Field(json_schema_extra={"enum": list(STATES)})]
 Class = Annotated[str, Field(json_schema_extra={"enum": list(FAILURE_CLASSES)})]
 #: In the document one of the deployment's channels.
 Channel = Annotated[str, Field(pattern=CHANNEL_NAME["pattern"])]
+Type = Annotated[str, Field(json_schema_extra={"pattern": f"^{NAME}$"})]
+Severity = Annotated[str, Field(json_schema_extra={"enum": list(SEVERITIES)})]
 User = Annotated[str, Field(json_schema_extra={"pattern": f"^{RECIPIENT}$"})]
 Id = Annotated[str, Field(json_schema_extra={"pattern": f"^{TARGET}$"})]
 
@@ -84,6 +88,17 @@ class ListQuery(Query):
     until: Moment | None = Field(None, description="Accepted at or before this time")
     limit: int = Field(100, ge=1, le=100, description="Maximum number to return")
     cursor: str | None = Field(None, description="Cursor of the previous page")
+
+
+class FeedQuery(Query):
+    """Which items of a user's feed, and where the page begins; a type given twice takes either."""
+
+    limit: int = Field(LIMIT, ge=1, le=LIMIT_MAX, description="Maximum number to return")
+    cursor: str | None = Field(None, description="next of the previous page")
+    unread: bool = Field(False, description="Only unread items")
+    type: list[Type] = Field([], max_length=20)
+    severity: Severity | None = Field(None)
+    archived: bool = Field(False, description="Only archived items, which are not listed else")
 
 
 class DeadQuery(Query):

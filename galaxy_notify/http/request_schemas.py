@@ -116,6 +116,29 @@ INTENT: Final[dict[str, Any]] = {
 }
 INTENTS: Final[dict[str, Any]] = {"type": "array", "minItems": 1, "items": INTENT}
 
+_SHARED: Final = ("type", "producer", "severity", "title", "body", "data", "idempotency_key")
+_PUBLICATION: Final[dict[str, Any]] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["type", "producer"],
+    "properties": {
+        **{name: INTENT["properties"][name] for name in _SHARED},
+        "user": {**_named(RECIPIENT), "description": "If present, the user of the path"},
+        "notification_id": _optional(
+            {
+                "type": "string",
+                "pattern": "^[0-9a-f]{32}$",
+                "description": "That of a 503, to repeat the request",
+            }
+        ),
+    },
+    "example": {"type": "game.turn.ready", "producer": "lobby", "title": "Your turn"},
+}
+#: What is published in the feed of a user: one, or several.
+PUBLICATIONS: Final[dict[str, Any]] = {
+    "oneOf": [_PUBLICATION, {"type": "array", "minItems": 1, "items": _PUBLICATION}]
+}
+
 _WISH: Final[dict[str, Any]] = {
     "type": "object",
     "additionalProperties": False,

@@ -14,6 +14,7 @@ from galaxy_notify.errors import (
     Invalid,
     Misconfigured,
     ServerRefused,
+    Unavailable,
 )
 from galaxy_notify.intake.receipts import Refusal
 from galaxy_notify.model.json_data import printable
@@ -114,6 +115,28 @@ def redis_faults() -> Iterator[None]:
         raise Problem(
             "misconfigured", f"the settings do not match the deployment: {error}"
         ) from error
+
+
+@contextmanager
+def feed_faults() -> Iterator[None]:
+    """Turn errors of calls that change Redis and Postgres into problems: their text says what is
+    done.
+    """
+    with redis_faults():
+        try:
+            yield
+        except Misconfigured:
+            raise
+        except Unavailable as error:
+            raise feed_failed(error) from error
+
+
+def feed_failed(error: CallFailed, more: Mapping[str, object] | None = None) -> Problem:
+    """Return the problem for a call of the feed that failed."""
+    if isinstance(error, Misconfigured):
+        return failed(error, more)
+    named = {"notification_id": error.notification_id} if error.notification_id else {}
+    return unavailable(str(error), more={**named, **(more or {})})
 
 
 def failed(error: CallFailed, more: Mapping[str, object] | None = None) -> Problem:

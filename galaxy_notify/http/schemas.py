@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
 from galaxy_notify.operations.documents import DeadLetter, ListedNotification
 
 
 class Fault(BaseModel):
-    """What is wrong with one field, or one item."""
+    """What is wrong with one field, or one item; a *notification_id* is there to repeat it with."""
 
     field: str | None = None
     item: int | None = None
+    notification_id: str | None = None
     code: str
     message: str
 
@@ -74,6 +75,14 @@ class CancelledRoutes(BaseModel):
     too_late: int
 
 
+class RetractedNotification(BaseModel):
+    """What a retraction reached: how many users, and how many waiting routes it cancelled."""
+
+    notification_id: str
+    users: int
+    cancelled: int
+
+
 class Notifications(BaseModel):
     """A page of what was accepted; a cursor tells where the next one begins, null that there is
     none. *unlisted* are keys in Redis that hold something else than a list.
@@ -93,6 +102,69 @@ class Moved(BaseModel):
     too_late: int
 
 
+class PublishedReceipt(BaseModel):
+    """What became of a publication: the user has it now, had it before, or it was refused."""
+
+    notification_id: str | None
+    status: Literal["published", "duplicate", "refused"]
+    error: Refusal | None
+
+
+class PublishedItem(PublishedReceipt):
+    """What became of one of many publications, by its place in the request, from 0 on."""
+
+    item: int
+
+
+class PublishedReceipts(BaseModel):
+    """What became of many publications, in their order."""
+
+    published: int
+    duplicates: int
+    refused: int
+    receipts: list[PublishedItem]
+
+
+class Published(RootModel[PublishedReceipt | PublishedReceipts]):
+    """The receipt of one publication that the user had before, or those of a list."""
+
+
+class FeedCounts(BaseModel):
+    """How much of a user's feed is unread and unseen; of one epoch, the higher version is newer."""
+
+    unread: int
+    unseen: int
+    version: int
+    epoch: int
+
+
+class ListedItem(BaseModel):
+    """An item of a feed; times are null for what has not happened. *id* is that of its row."""
+
+    id: int
+    notification_id: str
+    type: str
+    producer: str
+    severity: str
+    title: str
+    body: str
+    data: Any
+    created_at_ms: int
+    at_ms: int
+    seen_at_ms: int | None
+    read_at_ms: int | None
+    archived_at_ms: int | None
+    delivered_via: list[str]
+
+
+class FeedPage(BaseModel):
+    """A page of a user's feed, newest first; *next* is the cursor of the next page, or null."""
+
+    items: list[ListedItem]
+    next: str | None
+    counts: FeedCounts
+
+
 class StoredPreferences(BaseModel):
     """What a user wants, as it is put; *unreadable* names what in Redis cannot be read."""
 
@@ -105,6 +177,28 @@ class ChangedPreferences(StoredPreferences):
     """What a user wants now, and whether that had to be changed."""
 
     changed: bool
+
+
+class RemainingTrace(BaseModel):
+    """What may still name a user who was forgotten, and until when."""
+
+    what: str
+    until: str
+
+
+class ForgottenUser(BaseModel):
+    """What was deleted of a user, and what ends by itself; *keys* says what was there in Redis.
+
+    *complete* is false where the list of notifications was too long; *rows* null without a feed.
+    """
+
+    user: str
+    keys: dict[str, bool]
+    cancelled: int
+    purged: int
+    complete: bool
+    rows: int | None
+    remaining: list[RemainingTrace]
 
 
 class DeadLetters(BaseModel):

@@ -9,7 +9,10 @@ from typing import Final, NamedTuple
 from galaxy_notify.model.ids import first_part
 
 _CURSOR: Final = re.compile(r"([0-9A-Za-z]{1,64})\.(0|[1-9][0-9]{0,14})\.([0-9a-f]{4}|0)")
-_ID_BYTES: Final = 8
+#: What the id of an event in a recent list takes, without a mark.
+ID_BYTES: Final = 8
+#: What stands before the id of a notification where it is taken back.
+RETRACTION_MARK: Final = b"-"
 
 
 class Cursor(NamedTuple):
@@ -51,4 +54,4 @@ def recent_id(notification_id: str) -> bytes:
     It is the same for all parts, channels and generations of a notification, so a user sees the
     notification once.
     """
-    return sha256(first_part(notification_id).encode()).digest()[:_ID_BYTES]
+    return sha256(first_part(notification_id).encode()).digest()[:ID_BYTES]

@@ -54,6 +54,17 @@ class NewItem(NamedTuple):
     created_at_ms: int
 
 
+class DeliveredVia(NamedTuple):
+    """A channel outside of the feed by which a notification reached a user.
+
+    *notification_id* is without part, as in the feed.
+    """
+
+    user_id: str
+    notification_id: str
+    channel: str
+
+
 class FeedItem(NamedTuple):
     """A notification in the feed of a user; times are in ms since 1970, None for what is not."""
 

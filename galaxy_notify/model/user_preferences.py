@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha1
 from typing import Any, Final
 
 from galaxy_notify.model.ids import NAME
@@ -34,7 +35,8 @@ _LONGEST_NAME: Final = 80
 class UserPreferences:
     """The preferences of a user for every type, for single types, and quiet hours.
 
-    *unreadable* names the stored fields that are invalid.
+    *unreadable* names the stored fields that are invalid. *digest* is that of all that is stored:
+    it changes with every change. It is empty for what was not read, or is too much to be.
     """
 
     of_every_type: Preference | None = None
@@ -42,6 +44,7 @@ class UserPreferences:
     silenced: bool = False
     quiet: Quiet | None = None
     unreadable: tuple[str, ...] = ()
+    digest: str = field(default="", compare=False)
 
     @classmethod
     def from_fields(cls, fields: Mapping[bytes, bytes]) -> UserPreferences:
@@ -64,7 +67,14 @@ class UserPreferences:
                 others[name] = value
         general = wishes.pop(EVERY_TYPE, None)
         types = {name.removeprefix(_OF_TYPE): wishes[name] for name in sorted(wishes)}
-        return cls(general, types, SILENCED in others, others.get(QUIET), tuple(unreadable))
+        return cls(
+            general,
+            types,
+            SILENCED in others,
+            others.get(QUIET),
+            tuple(unreadable),
+            digest_of(fields),
+        )
 
     def to_fields(self) -> dict[str, bytes]:
         """Return the fields of the user's hash."""
@@ -88,6 +98,12 @@ class UserPreferences:
         }
 
 
+def digest_of(fields: Mapping[bytes, bytes]) -> str:
+    """Return the digest of stored fields, in hexadecimal; `preference_set` makes the same one."""
+    each = (_sha1(b"%d:%s%s" % (len(name), name, value)) for name, value in fields.items())
+    return _sha1("".join(sorted(each)).encode())
+
+
 def field_of(type_name: str | None) -> str:
     """Return the field that holds the preference of a type, or that of every type."""
     return EVERY_TYPE if type_name is None else f"{_OF_TYPE}{type_name}"
@@ -102,6 +118,11 @@ def fields_of(type_name: str | None, wish: Preference | None) -> dict[str, bytes
         name: b"" if is_empty else encode(Preference(channels, least)),
         f"{IN_APP_OF}{name}": said,
     }
+
+
+def _sha1(text: bytes) -> str:
+    # All that a script can compute; only its user could make two preferences with one digest.
+    return sha1(text, usedforsecurity=False).hexdigest()
 
 
 def _read(name: str, raw: bytes) -> Preference | Quiet | bool | None:

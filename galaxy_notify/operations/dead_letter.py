@@ -34,6 +34,10 @@ class DeadLetterView:
         return self.row.entry.channel
 
     @property
+    def recipient(self) -> str:
+        return self.row.entry.name.recipient if self.row.entry.name else ""
+
+    @property
     def type(self) -> str:
         return self.row.notification.type if self.row.notification else ""
 
@@ -67,11 +71,10 @@ class DeadLetterView:
 
     def as_json(self) -> dict[str, object]:
         """Return what ``dead ls --json`` prints."""
-        name = self.row.entry.name
         return {
             "id": self.id,
             "channel": self.channel,
-            "recipient": name.recipient if name else "",
+            "recipient": self.recipient,
             "type": self.type,
             "producer": self.producer,
             "class": self.failure_class,

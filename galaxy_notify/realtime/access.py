@@ -17,13 +17,14 @@ Headers = Sequence[tuple[bytes, bytes]]
 _SINGLE: Final = frozenset(
     {
         *(b"authorization", b"cookie", b"last-event-id", b"origin", b"sec-fetch-site"),
+        *(b"content-encoding", b"content-type", b"if-match"),
         *(b"sec-websocket-key", b"sec-websocket-version"),
     }
 )
 _REALM: Final = 'Bearer realm="galaxy-notify"'
 _PREFLIGHT: Final[Headers] = (
-    (b"access-control-allow-methods", b"GET, POST"),
-    (b"access-control-allow-headers", b"authorization, last-event-id, content-type"),
+    (b"access-control-allow-methods", b"GET, POST, PUT"),
+    (b"access-control-allow-headers", b"authorization, last-event-id, content-type, if-match"),
     (b"access-control-max-age", b"600"),
 )
 
@@ -82,6 +83,7 @@ class Access:
         allowed = (
             (b"access-control-allow-origin", origin.encode("latin-1")),
             (b"access-control-allow-credentials", b"true"),
+            (b"access-control-expose-headers", b"retry-after, etag"),
         )
         return (*vary, *allowed, *(_PREFLIGHT if preflight else ()))
 

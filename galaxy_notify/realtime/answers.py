@@ -8,12 +8,17 @@ from galaxy_notify.realtime.request import Send
 from galaxy_notify.web.problems import ALWAYS_SENT, MEDIA_TYPE, Problem, packed
 
 
-async def answer(send: Send, status: int, body: bytes, headers: Headers) -> None:
-    """Answer with a whole body."""
+async def answer(
+    send: Send, status: int, body: bytes, headers: Headers, *, until_read: bool = False
+) -> None:
+    """Answer with a whole body; with *until_read*, wait until the client has taken it."""
     length = (b"content-length", str(len(body)).encode())
     everything = [*headers, *ALWAYS_SENT, *([length] if body else [])]
     await send({"type": "http.response.start", "status": status, "headers": everything})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": until_read})
+    if until_read:
+        # Sent when nothing of the body is left here, or the client is gone.
+        await send({"type": "http.response.body", "body": b""})
 
 
 async def answer_json(send: Send, document: object, headers: Headers = ()) -> None:

@@ -8,9 +8,13 @@ from typing import Final, NamedTuple, TypeAlias
 
 from galaxy_notify.realtime.answers import answer, answer_file, answer_json, answer_problem
 from galaxy_notify.realtime.client_files import ClientFile, client_files
+from galaxy_notify.realtime.client_messages import ClientMessages
 from galaxy_notify.realtime.connections import Connections
+from galaxy_notify.realtime.feed_paths import FeedPaths
+from galaxy_notify.realtime.preference_paths import PreferencePaths
 from galaxy_notify.realtime.readiness import Readiness
 from galaxy_notify.realtime.request import Asgi, Receive, Request, Send
+from galaxy_notify.realtime.user_feed import UserFeed
 from galaxy_notify.realtime.ways_in import WaysIn
 from galaxy_notify.settings.http import is_loopback
 from galaxy_notify.settings.realtime import RealtimeSettings
@@ -41,10 +45,11 @@ class App:
         connections: Connections,
         readiness: Readiness,
         scraped: Scraped,
+        feed: UserFeed | None = None,
     ) -> None:
         """Read the key of users' tokens; raise `ConfigurationError` if it cannot be used."""
         #: None in a process that only delivers.
-        self.ways_in = WaysIn(settings, connections) if settings.serve else None
+        self.ways_in = _ways_in(settings, connections, feed) if settings.serve else None
         self._connections = connections
         self._readiness = readiness
         self._scraped = scraped
@@ -53,6 +58,8 @@ class App:
             "/readyz": _Path(_READ, self._ready),
             "/metrics": _Path(_READ, self._metrics),
             **(_user_paths(self.ways_in) if self.ways_in else {}),
+            **(_preference_paths(self.ways_in) if self.ways_in else {}),
+            **(_feed_paths(self.ways_in, feed) if self.ways_in and feed else {}),
         }
         self._take_metrics_token(settings)
 
@@ -62,10 +69,10 @@ class App:
             self.ways_in.configure(settings)
         self._take_metrics_token(settings)
 
-    async def __call__(self, scope: Asgi, _: Receive, send: Send) -> None:
+    async def __call__(self, scope: Asgi, receive: Receive, send: Send) -> None:
         """Answer a request."""
         try:
-            request = Request.of(scope)
+            request = Request.of(scope, receive)
             await self._handler(request)(request, send)
         except Problem as problem:
             origin = dict(scope["headers"]).get(b"origin", b"").decode("latin-1")
@@ -120,6 +127,28 @@ class App:
     def _take_metrics_token(self, settings: RealtimeSettings) -> None:
         token = settings.metrics_token
         self._metrics_token = token.get_secret_value().encode() if token else b""
+
+
+def _ways_in(settings: RealtimeSettings, connections: Connections, feed: UserFeed | None) -> WaysIn:
+    return WaysIn(settings, connections, ClientMessages(feed).hear if feed else None)
+
+
+def _feed_paths(ways_in: WaysIn, feed: UserFeed) -> Mapping[str, _Path]:
+    own = FeedPaths(ways_in, feed)
+    marks = ("read", "unread", "seen", "archive")
+    return {
+        "/v1/me/feed": _Path(_READ, own.page),
+        "/v1/me/feed/counts": _Path(_READ, own.counts),
+        **{f"/v1/me/feed/{mark}": _Path(("POST",), own.mark) for mark in marks},
+    }
+
+
+def _preference_paths(ways_in: WaysIn) -> Mapping[str, _Path]:
+    own, path = PreferencePaths(ways_in), "/v1/me/preferences"
+    return {
+        path: _Path((*_READ, "PUT"), own.whole),
+        **{f"{path}/{change}": _Path(("POST",), own.silence) for change in ("silence", "resume")},
+    }
 
 
 def _user_paths(ways_in: WaysIn) -> Mapping[str, _Path]:

@@ -135,6 +135,13 @@ class Hub:
             if stream.is_live:
                 stream.put(message)
 
+    def repeat_counts(self, stream: Stream, before: Counts | None) -> None:
+        """Send a stream the counts of its user, unless it was sent newer ones than *before*."""
+        newest = self.counts_of(stream.user)
+        # Until it is live its greeting is to come, which has them.
+        if newest is not None and newest == before and stream.is_live:
+            stream.put(counted(newest))
+
     def compare(self, user_id: str, top: Cursor) -> None:
         """Compare the top of a user's recent list with what the streams have sent."""
         streams = [stream for stream in self.streams_of(user_id) if stream.is_live]

@@ -111,6 +111,11 @@ def counted(counts: Counts) -> Message:
     return Message("counts", _text(counts.document()))
 
 
+def failed(problem: str) -> Message:
+    """Return the answer to a message of a client that was not done; *problem* is JSON text."""
+    return Message("error", problem)
+
+
 def status(*, live: bool) -> Message:
     """Return the message that events are late while Redis is away, or no longer."""
     return Message("status", _text({"live": live}))

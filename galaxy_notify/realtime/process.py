@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import socket
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Final, Protocol
@@ -16,6 +14,7 @@ import uvicorn
 from galaxy_notify import __version__
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.feed.opening import open_missing_marks
+from galaxy_notify.process.closing import close_soon
 from galaxy_notify.process.end_signals import EndSignals
 from galaxy_notify.process.join import DeploymentJoin
 from galaxy_notify.process.open_files import raise_limit
@@ -27,8 +26,11 @@ from galaxy_notify.realtime.attendance import Attendance
 from galaxy_notify.realtime.connections import Connections
 from galaxy_notify.realtime.consuming import EventDelivery
 from galaxy_notify.realtime.instance import Instance
+from galaxy_notify.realtime.logouts import Logouts
+from galaxy_notify.realtime.own_preferences import OwnPreferences
 from galaxy_notify.realtime.readiness import Readiness
 from galaxy_notify.realtime.reporting import Reporting
+from galaxy_notify.realtime.user_feed import open_user_feed
 from galaxy_notify.realtime.ways_in import Serving
 from galaxy_notify.redis_client.access import open_async, user_name
 from galaxy_notify.redis_client.faults import REDIS_ERRORS, RedisFault, Remedy
@@ -52,6 +54,7 @@ from galaxy_notify.web.sockets import (
     BACKLOG,
     Listener,
     check_host,
+    give_up_soon,
     listen,
     listen_error,
     url_of,
@@ -104,7 +107,10 @@ class GatewayProcess:
         self._connections = Connections(settings.realtime, self._telemetry)
         self._readiness = Readiness()
         self._missing = open_missing_marks(settings)
-        self._app = App(settings.realtime, self._connections, self._readiness, self._scraped)
+        self._feed = open_user_feed(settings, self._telemetry)
+        self._app = App(
+            settings.realtime, self._connections, self._readiness, self._scraped, self._feed
+        )
         self._supervisor = environ_supervisor()
         self._stop = asyncio.Event()
         self._signals = EndSignals(
@@ -154,6 +160,8 @@ class GatewayProcess:
             self._stop.set()
             self._web.should_exit = True
             await asyncio.wait({serving, working})
+            if self._feed is not None:
+                await close_soon(self._feed)
             with suppress(*REDIS_ERRORS):
                 await self._client.aclose()
             self._telemetry.shutdown()
@@ -218,7 +226,13 @@ class GatewayProcess:
             reorder_s, missing = own.reorder_ms / 1000, self._missing
             instance = Instance(client, attendance, reorder_s, self._telemetry, missing)
             if self._app.ways_in is not None:
-                self._app.ways_in.begin(Serving(instance, Tickets(client, key_space)))
+                redis = client, key_space
+                serving = Serving(
+                    instance, Tickets(*redis), Logouts(*redis), OwnPreferences(*redis)
+                )
+                self._app.ways_in.begin(serving)
+            if self._feed is not None:
+                self._feed.hub = instance.hub
             parts += [instance, self._connections]
         if own.consume:
             parts.append(EventDelivery(self._settings, name))
@@ -253,20 +267,8 @@ def open_gateway(settings: Settings, read_settings: Callable[[], Settings]) -> G
         )
     sockets = listen(own.host, own.port)
     for listening in sockets:
-        _give_up_soon(listening)
+        give_up_soon(listening, _VANISHED_S)
     return GatewayProcess(settings, sockets, read_settings)
-
-
-def _give_up_soon(listening: Listener) -> None:
-    """Have the connections of a socket end soon after their clients have vanished.
-
-    A client that is gone without a word, such as a phone, would be there for a quarter of an hour.
-    """
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if sys.platform == "linux":
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _VANISHED_S)
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _VANISHED_S * 1000)
 
 
 def start_problems(settings: Settings) -> Iterator[str]:

@@ -11,8 +11,8 @@ import asyncio
 import re
 from base64 import b64decode
 from binascii import Error as NotBase64
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeAlias
 
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import SERVER, State
@@ -21,6 +21,7 @@ from websockets.utils import accept_key
 
 from galaxy_notify.realtime.connection import Connection, Headers
 from galaxy_notify.realtime.message import Message
+from galaxy_notify.realtime.stream import Stream
 from galaxy_notify.web.problems import Problem
 
 #: The longest message of a client, in bytes.
@@ -29,7 +30,9 @@ _MOST_BYTES: Final = 1 << 16
 #: small it is, and nobody else is served meanwhile.
 _PIECE_BYTES: Final = 1 << 10
 _PIECE_FRAMES: Final = 32
-_MESSAGES: Final = frozenset({Opcode.TEXT, Opcode.BINARY})
+_MESSAGES: Final = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
+#: Takes a message of the client of a stream.
+Heard: TypeAlias = Callable[[Stream, bytes], object]
 _VERSION: Final = "13"
 _KEY_BYTES: Final = 16
 _TOKEN: Final = re.compile(r"[^,\s]+")
@@ -58,6 +61,14 @@ def handshake(headers: Mapping[bytes, str], offer: bytes) -> Headers:
     )
 
 
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _is_key(key: str) -> bool:
     try:
         return len(b64decode(key, validate=True)) == _KEY_BYTES
@@ -66,12 +77,28 @@ def _is_key(key: str) -> bool:
 
 
 class WebSocketConnection(Connection):
-    """Writes the messages of a stream as text frames; answers pings, and the client's close."""
+    """Writes the messages of a stream as text frames; answers pings, and the client's close.
 
-    __slots__ = ("_reader",)
+    What the client says is handed on. Where nobody hears it, the client is sent away.
+    """
+
+    __slots__ = ("_hear", "_pieces", "_reader")
     _STATUS = b"HTTP/1.1 101 Switching Protocols\r\n"
     _PING = Frame(Opcode.PING, b"").serialize(mask=False)
     _reader: FrameReader | None
+
+    def __init__(
+        self,
+        stream: Stream,
+        sent: Callable[[Sequence[Message]], object],
+        closed: Callable[[Connection], object],
+        hear: Heard | None = None,
+    ) -> None:
+        """Prepare; *hear* is called with each message of the client."""
+        super().__init__(stream, sent, closed)
+        self._hear = hear
+        #: What came of a message in pieces; empty, and it costs nothing, between two messages.
+        self._pieces = b""
 
     def start(self, transport: asyncio.Transport, headers: Headers) -> None:
         """Accept the WebSocket."""
@@ -103,15 +130,34 @@ class WebSocketConnection(Connection):
 
     def _received(self, reader: FrameReader) -> None:
         frames = reader.events_received()
-        if any(isinstance(one, Frame) and one.opcode in _MESSAGES for one in frames):
-            # There is nothing that a client may say yet.
-            reader.fail(CloseCode.POLICY_VIOLATION, "clients send nothing")
-        elif len(frames) > _PIECE_FRAMES:
+        if len(frames) > _PIECE_FRAMES:
             reader.fail(CloseCode.POLICY_VIOLATION, "too many frames")
+        else:
+            self._take(reader, [one for one in frames if isinstance(one, Frame)])
         self._transport.write(b"".join(reader.data_to_send()))
         if reader.close_expected():
             self._is_over = True
             self._transport.close()
+
+    def _take(self, reader: FrameReader, frames: Sequence[Frame]) -> None:
+        """Hand on each message that is complete; a client that may say none is sent away."""
+        for one in frames:
+            if one.opcode not in _MESSAGES:
+                continue
+            if self._hear is None:
+                reader.fail(CloseCode.POLICY_VIOLATION, "clients send nothing")
+                return
+            if one.opcode is Opcode.BINARY:
+                reader.fail(CloseCode.UNSUPPORTED_DATA, "messages are texts")
+                return
+            # The reader has checked their order, and how much they are together.
+            self._pieces += one.data
+            if one.fin:
+                text, self._pieces = self._pieces, b""
+                if not _is_text(text):
+                    reader.fail(CloseCode.INVALID_DATA, "the message is not UTF-8")
+                    return
+                self._hear(self.stream, text)
 
     def _frame(self, message: Message) -> bytes:
         return message.websocket

@@ -106,11 +106,12 @@ def moved_entries(client: redis.Redis, all_keys: Sequence[Keys], group: str) -> 
 def drop_group(client: redis.Redis, all_keys: Sequence[Keys], group: str) -> int:
     """Forget a group, its marks and its losses on every shard; return on how many shards it was.
 
-    That of the feed takes its backlog with it.
+    That of the feed takes with it what only the feed reads.
     """
     dropped = 0
     for keys in all_keys:
-        own = [keys.feed_backlog, keys.feed_writers] if group == FEED_GROUP else []
+        only_feed = [keys.feed_backlog, keys.feed_writers, keys.deliveries]
+        own = only_feed if group == FEED_GROUP else []
         destroyed, *forgotten = run_all_sync(
             client,
             [

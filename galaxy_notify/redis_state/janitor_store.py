@@ -17,6 +17,7 @@ from galaxy_notify.redis_client.scripts import Command
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.consumer_names import forget_consumers
 from galaxy_notify.redis_state.dead_retention import DeadRules, ExpiredDead, expire_dead
+from galaxy_notify.redis_state.deliveries import delivery_keys
 from galaxy_notify.redis_state.feed_backlog import FeedBacklog, backlog_keys, feed_members
 from galaxy_notify.redis_state.feed_calls import FEED_GROUP
 from galaxy_notify.redis_state.group_report import has_no_key
@@ -120,19 +121,23 @@ class JanitorStore:
 
     async def forget_consumers(self) -> bool:
         """Forget names of consumers that ended long ago; return whether there are more of them."""
-        with as_fault("groups"):
-            (found,) = await run_all(self._client, [Command(["XINFO", "GROUPS", self.keys.stream])])
-            groups = [] if has_no_key(found) else [pairs(group) for group in unwrap(found)]
-        # A group with one name keeps it.
-        crowded = [(self.keys, group[b"name"]) for group in groups if int(group[b"consumers"]) > 1]
+        crowded = await self._crowded(self.keys)
         if await self.has_feed():
             crowded.append((backlog_keys(self.keys), FEED_GROUP.encode()))
+            crowded += await self._crowded(delivery_keys(self.keys))
         return any(
             [
                 await forget_consumers(self._client, keys, name, _CONSUMER_MS)
                 for keys, name in crowded
             ]
         )
+
+    async def _crowded(self, keys: Keys) -> list[tuple[Keys, bytes]]:
+        """Return the groups of a stream that have several names; one name stays."""
+        with as_fault("groups"):
+            (found,) = await run_all(self._client, [Command(["XINFO", "GROUPS", keys.stream])])
+            groups = [] if has_no_key(found) else [pairs(group) for group in unwrap(found)]
+            return [(keys, group[b"name"]) for group in groups if int(group[b"consumers"]) > 1]
 
     async def has_feed(self) -> bool:
         """Return whether a writer of the feed has run once, or a daemon that knows of the feed."""

@@ -58,6 +58,8 @@ class Keys:
     feed_backlog = _key("feed_backlog")
     #: The sorted set of writers of the feed by their last report.
     feed_writers = _key("feed_writers")
+    #: The stream of how routes of external channels ended.
+    deliveries = _key("deliveries")
     #: The process that sweeps the counts of the feed; on the first shard only.
     sweeper = _key("sweeper")
     #: The hash of how far that sweep has come; on the first shard only.

@@ -53,6 +53,7 @@ PROBES: Final[Mapping[str, tuple[Any, ...]]] = {
     "HSET": ("never", "f", "v", "f"),
     "HSETNX": ("meta", "format", "1"),
     "INFO": ("server",),
+    "LSET": ("never", "0", "x"),
     "PEXPIRE": ("never", "1"),
     "SCAN": ("0", "COUNT", "1"),
     "SCRIPT LOAD": ("script",),

@@ -46,12 +46,14 @@ def read_queried(reply: Any, users: int) -> list[PreferenceFields]:
 class UserChange(NamedTuple):
     """The fields to store for a user; an empty value removes its field, *whole* all others.
 
-    A user without fields is deleted.
+    A user without fields is deleted. With *expected*, the change is made only if what is stored has
+    one of these digests (`UserPreferences.digest`), or is what the change makes of it.
     """
 
     user: str
     fields: Mapping[str, bytes]
     whole: bool = False
+    expected: Sequence[str] = ()
 
     @property
     def adds(self) -> bool:
@@ -61,9 +63,9 @@ class UserChange(NamedTuple):
 
 def preference_set(keys: Keys, changes: Iterable[UserChange]) -> ScriptCall:
     """Store what users of one shard want; without any of them, mark the shard for later ones."""
-    args: list[Argument] = [keys.tag, MOST_FIELDS]
-    for user, fields, whole in changes:
-        args += (user, "1" if whole else "", len(fields))
+    args: list[Argument] = [keys.tag, MOST_FIELDS, LONGEST]
+    for user, fields, whole, expected in changes:
+        args += (user, "1" if whole else "", " ".join(expected), len(fields))
         for name, value in fields.items():
             args += (name, value)
     return ScriptCall(script("preference_set"), [keys.preferred, keys.never], args)

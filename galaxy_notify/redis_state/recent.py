@@ -6,7 +6,13 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from galaxy_notify.model.cursor import BEGINNING, Cursor, parse_cursor, recent_id
+from galaxy_notify.model.cursor import (
+    BEGINNING,
+    RETRACTION_MARK,
+    Cursor,
+    parse_cursor,
+    recent_id,
+)
 from galaxy_notify.model.feed import Counts, parse_counts
 from galaxy_notify.model.ids import first_part
 from galaxy_notify.model.live_event import Retraction
@@ -47,20 +53,27 @@ class RecentLimits(NamedTuple):
 
 
 class NewEvent(NamedTuple):
-    """An event to append to the recent list of a user."""
+    """An event to append to the recent list of a user; a *mark* before its id says what it is."""
 
     user: str
     notification_id: str
     packed: bytes
+    mark: bytes = b""
+
+    @property
+    def list_id(self) -> bytes:
+        """Return the id by which the list knows it, behind its mark."""
+        return self.mark + recent_id(self.notification_id)
 
 
 def new_retraction(user: str, notification_id: str) -> NewEvent:
     """Return the retraction of a notification, to append to the recent list of a user.
 
-    Its id in the list is not that of the notification, so both have a place there.
+    Both have a place there, and that of the notification loses its text. A notification that comes
+    later is not appended.
     """
     name = first_part(notification_id)
-    return NewEvent(user, f"retract:{name}", Retraction(name).packed)
+    return NewEvent(user, name, Retraction(name).packed, RETRACTION_MARK)
 
 
 class Delivered(NamedTuple):
@@ -68,8 +81,9 @@ class Delivered(NamedTuple):
 
     *cursor* is the event's; it is None if the event was refused for the *reason*. *instances* hold
     connections of the user, and have an inbox. *is_new* is False if the list held the event
-    already. *before* is the check of the event before it, that of `BEGINNING` for the first one;
-    empty where the list has lost it.
+    already, or its retraction: then the cursor is that one's, and no instance is named. *before* is
+    the check of the event before it, that of `BEGINNING` for the first one; empty where the list
+    has lost it.
     """
 
     cursor: Cursor | None
@@ -88,7 +102,7 @@ def user_deliver(
     """
     args: list[Argument] = [keys.tag, "" if now is None else now, *limits, epoch]
     for event in events:
-        args += (event.user, recent_id(event.notification_id), event.packed)
+        args += (event.user, event.list_id, event.packed)
     return ScriptCall(script("user_deliver"), [keys.never], args)
 
 

@@ -130,8 +130,9 @@ _ACCEPT_WRITES: Final = """
 RIGHTS: Final[Mapping[Role, Rights]] = {
     Role.DAEMON: _rights(
         """
-        abandoned:* accepted client-events dead:* feed_backlog feed_writers janitor leases:* lost
-        meta never notification:* orphans parked paused schedule:* totals wake:* worker:* workers
+        abandoned:* accepted client-events dead:* deliveries feed_backlog feed_writers janitor
+        leases:* lost meta never notification:* orphans parked paused schedule:* totals wake:*
+        worker:* workers
         """,
         """
         exec exists get hexists hget hkeys hlen hmget hscan hstrlen llen multi pttl scan sismember
@@ -143,6 +144,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         accepted = xdel xtrim
         client-events = xack xadd xdel xgroup|create xgroup|delconsumer xreadgroup xtrim
         dead:* leases:* = zadd zrem
+        deliveries = xgroup|delconsumer
         feed_backlog = xadd xgroup|create xgroup|delconsumer
         janitor = del pexpire set
         lost = hdel hincrby
@@ -177,11 +179,12 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
     Role.GATEWAY: _rights(
         # Inboxes have slots of their own, and tags that the pattern of shards fits too.
         """
-        client-events gateway:* gateways inbox logout:* lost meta never parked presence:* recent:*
-        tickets:* unread:*
+        client-events gateway:* gateways inbox logout:* lost meta never parked preferences:*
+        preferred presence:* recent:* tickets:* unread:*
         """,
         """
-        exists hmget lindex llen lpos lrange mget scan time xlen xpending xrange xread zrangebyscore
+        exists hgetall hkeys hlen hmget lindex llen lpos lrange mget scan time xlen xpending xrange
+        xread zrangebyscore
         """,
         """
         client-events = xack xclaim xgroup|create xgroup|delconsumer xreadgroup
@@ -190,8 +193,10 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         inbox = del pexpire xadd xtrim
         lost = hdel
         parked = xadd xtrim
+        preferences:* = del hdel hset
+        preferred = set
         presence:* = del pexpire zadd zrem zremrangebyscore
-        recent:* = del ltrim pexpire rpush
+        recent:* = del lset ltrim pexpire rpush
         tickets:* = pexpire zadd zrem zremrangebyrank zremrangebyscore
         unread:* = del hset pexpire
         """,
@@ -199,22 +204,23 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
     Role.FEED: _rights(
         # Also what it takes to deliver what is published directly, and its counts.
         """
-        client-events feed_backlog feed_writers inbox lost meta never parked presence:* recent:*
-        sweeper swept unread:*
+        client-events deliveries feed_backlog feed_writers inbox lost meta never parked presence:*
+        recent:* sweeper swept unread:*
         """,
         """
-        exists get hmget lindex lpos pttl scan time xinfo|groups xlen xpending xrange zrangebyscore
-        zrevrangebyscore
+        exists get hmget lindex lpos lrange pttl scan time xinfo|groups xlen xpending xrange
+        zrangebyscore zrevrangebyscore
         """,
         """
         client-events = xack xclaim xgroup|create xgroup|delconsumer xreadgroup
+        deliveries = xack xclaim xgroup|create xgroup|delconsumer xreadgroup
         feed_backlog = xack xadd xclaim xdel xgroup|create xgroup|delconsumer xreadgroup
         feed_writers = zadd zrem zremrangebyscore
         inbox = xadd
         lost = hdel
         parked = xadd xtrim
         presence:* = zrem
-        recent:* = del ltrim pexpire rpush
+        recent:* = del lset ltrim pexpire rpush
         sweeper = del pexpire set
         swept = del hset
         unread:* = del hset pexpire
@@ -224,9 +230,9 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         # `bench` writes below a prefix of its own, with any prefix of the deployment.
         "* {gn-bench-*}:* INTENTS INTENTS:rejects INTENTS:never",
         """
-        exec exists get hexists hget hgetall hkeys hlen hmget hscan hstrlen info llen lrange
-        memory|usage multi pttl scan sismember time xinfo|consumers xinfo|groups xlen xpending
-        xrange xread xrevrange zcard zcount zmscore zrange zrangebyscore zrank zrevrange
+        exec exists get hexists hget hgetall hkeys hlen hmget hscan hstrlen info lindex llen lpos
+        lrange memory|usage multi pttl scan sismember time xinfo|consumers xinfo|groups xlen
+        xpending xrange xread xrevrange zcard zcount zmscore zrange zrangebyscore zrank zrevrange
         zrevrangebyscore zscan zscore
         """,
         """
@@ -238,6 +244,9 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         gateway:* inbox presence:* recent:* unread:* = del pexpire
         inbox = xadd
         logout:* = set
+        presence:* = zrem
+        recent:* = lset ltrim rpush
+        unread:* = hset
         tickets:* = del
         INTENTS INTENTS:rejects = xdel
         meta = hsetnx
@@ -246,7 +255,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         pauses = hdel hset
         preferences:* = del hdel hset
         cooldown:* newest:* preferred = set
-        feed_backlog feed_writers seen:* = unlink
+        deliveries feed_backlog feed_writers seen:* = unlink
         totals = hincrby
         wake:* = rpush
         workers = zadd

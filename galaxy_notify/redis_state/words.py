@@ -72,6 +72,7 @@ class Word(StrEnum):
     BEHIND = auto()
     # user_deliver
     APPENDED = auto()
+    RETRACTED = auto()
     # unread_mark
     WRITTEN = auto()
     # recent_read: why events may be missing

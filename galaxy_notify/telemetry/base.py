@@ -149,8 +149,14 @@ class Telemetry:
     def feed_events(self, counts: Mapping[str, int]) -> None:
         """Count events of a batch by what became of them: see `feed.events`."""
 
+    def feed_deliveries(self, counts: Mapping[str, int]) -> None:
+        """Count entries of the delivery stream by what became of them: see `feed.deliveries`."""
+
     def feed_inserted(self, seconds: float) -> None:
         """Record how long the insert of a batch took, COMMIT included."""
+
+    def feed_called(self, call: str, result: str, seconds: float) -> None:
+        """Count a call of a user's own feed, and note how long it took; see `realtime.feed`."""
 
     def feed_waiting(self, shard: int, waiting: int, backlog: int) -> None:
         """Replace what the gauges show of the events that a shard's feed has not taken."""

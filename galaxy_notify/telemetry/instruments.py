@@ -102,6 +102,9 @@ realtime.frames {frame} kind
 feed.events {event} result
     Events read for the feed: written, repeated (the row was there), refused (and parked) or left
     (the user was locked)
+feed.deliveries {entry} result
+    Entries of the delivery stream read for the feed: added (the item names the channel), passed
+    (another outcome), parked (unreadable) or given_up (the feed has no such item)
 redis.errors {error} code
     Redis errors, by code
 """,
@@ -142,6 +145,9 @@ script.duration s script
     Duration of one script call, as the caller sees it
 realtime.latency s
     From the gateway stream to the write to a client; up to 100 events a second are measured
+realtime.feed.duration s call result
+    Duration of a call of a user's own feed (page, counts, read, unread, seen or archive), waiting
+    included; result is ok or the kind of the problem
 feed.insert.duration s
     Duration of the insert of one batch into the feed, waiting for Postgres included
 http.request.duration s method route status

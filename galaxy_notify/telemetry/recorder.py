@@ -166,8 +166,17 @@ class Recorder(Telemetry):
             if count:
                 self._counters["feed.events"].add(count, {"result": result})
 
+    def feed_deliveries(self, counts: Mapping[str, int]) -> None:
+        for result, count in counts.items():
+            if count:
+                self._counters["feed.deliveries"].add(count, {"result": result})
+
     def feed_inserted(self, seconds: float) -> None:
         self._histograms["feed.insert.duration"].record(seconds)
+
+    def feed_called(self, call: str, result: str, seconds: float) -> None:
+        about = {"call": call, "result": result}
+        self._histograms["realtime.feed.duration"].record(seconds, about)
 
     def feed_waiting(self, shard: int, waiting: int, backlog: int) -> None:
         for name, count in (("feed.waiting", waiting), ("feed.backlog", backlog)):

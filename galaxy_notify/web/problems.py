@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import Final, NamedTuple
 
 from galaxy_notify.errors import Portable
@@ -47,7 +48,7 @@ KINDS: Final[Mapping[str, ProblemKind]] = {
     "internal": ProblemKind(500, "Internal server error"),
     "misconfigured": ProblemKind(500, "Server misconfigured"),
     "not-implemented": ProblemKind(501, "Transfer coding not supported"),
-    "unavailable": ProblemKind(503, "Redis unavailable, outcome unknown"),
+    "unavailable": ProblemKind(503, "Redis or Postgres unavailable, outcome unknown"),
     "refused": ProblemKind(503, "Redis refused the write, nothing was written"),
     "busy": ProblemKind(503, "Too many concurrent requests"),
 }
@@ -97,6 +98,11 @@ def packed(document: object) -> bytes:
 def fault(field: str, message: str, code: str = "invalid") -> dict[str, object]:
     """Return what ``errors`` says of one field."""
     return {"field": field, "code": code, "message": message}
+
+
+def retry_after(pause_ms: int) -> Mapping[str, str]:
+    """Return the header that asks a client to come back after a pause."""
+    return {"Retry-After": str(ceil(pause_ms / 1000))}
 
 
 def unread(status: int) -> tuple[bytes, int]:

@@ -32,4 +32,13 @@ FEED_TARGETS: Final = (
         for rate in ("200", "1,000")
         for label in ("p50", "p99")
     ),
+    *(
+        _reported("feed_bells", f"accept to badge, {rate}/s: {label}", "ms")
+        for rate in ("200", "1,000")
+        for label in ("p50", "p99")
+    ),
+    *(
+        _reported("feed_bells", f"{name} over HTTP: p99", "ms")
+        for name in ("list", "unread", "counts")
+    ),
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.bench.gateways import trials
-from tests.bench.gateways.crowd_process import Plan
+from tests.bench.gateways.badges import BadgeClient
+from tests.bench.gateways.crowd_process import CrowdProcess, Plan
 from tests.bench.gateways.events import Numbers, adapter_entry, gateway_entry, user_of
 from tests.bench.gateways.frames import (
     MARK,
@@ -98,6 +99,25 @@ def test_whole_answer__begins_with_its_head() -> None:
     assert whole_answer(answer[:-1]) == 0
     assert whole_answer(answer + frame("")[:1]) == len(answer)
     assert whole_answer(b"\x81\x012" * 2) == 6
+
+
+def test_badge__has_an_event_when_it_is_counted() -> None:
+    """Before or after it comes; what was unread at the beginning is none of them."""
+    crowd = CrowdProcess(Plan("badge", [1], 1, 1))
+    client = BadgeClient(crowd, 0)
+    counts = 'event: counts\ndata: {"unread":%d,"unseen":0}\n\n'
+    client.take(10, b'event: hello\nid: e.6.abcd\ndata: {"counts":null}\n\n')
+    ready = [client.is_ready]
+    client.take(20, (counts % 5).encode())
+    assert [*ready, client.is_ready] == [False, True]
+    client.take(30, (counts % 6).encode())
+    client.take(50, _SSE * 2)
+    client.take(60, (counts % 7).encode())
+    assert [one for at, data in client.chunks for one in events_in(at, data)] == [
+        Received(3, -10),
+        Received(3, 20),
+    ]
+    assert crowd.received == 2
 
 
 def test_entries__carry_the_same_event() -> None:

@@ -247,7 +247,7 @@ def test_doctor__asks_postgres_also_while_redis_is_away() -> None:
     assert "127.0.0.1:9/d" in found["what"]
 
 
-def test_drop_group__of_the_feed_takes_its_backlog(
+def test_drop_group__of_the_feed_takes_what_only_that_reads(
     command: CommandLine, deployment: DeadLetterFixture
 ) -> None:
     """It asks for that too, also where the group itself is gone; then there is no feed."""
@@ -255,6 +255,7 @@ def test_drop_group__of_the_feed_takes_its_backlog(
     _publish(deployment, 1)
     for _ in range(2):
         client.xadd(KEYS.feed_backlog, {"user_id": "u1"})
+    client.xadd(KEYS.deliveries, {"user_id": "u1"})
     _report(deployment, "w-1")
     done = command.run("stream", "drop-group", "feed")
     assert done.exit_code == 2
@@ -262,5 +263,5 @@ def test_drop_group__of_the_feed_takes_its_backlog(
     assert client.exists(KEYS.feed_backlog)
     _group(deployment)
     assert command.told("stream", "drop-group", "feed", "--yes")["shards"] == 1
-    assert not client.exists(KEYS.feed_backlog, KEYS.feed_writers)
+    assert not client.exists(KEYS.feed_backlog, KEYS.feed_writers, KEYS.deliveries)
     assert command.told("status")["feed"] is None

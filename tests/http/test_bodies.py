@@ -5,8 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from galaxy_notify.http.body import SHORT_BYTES
 from galaxy_notify.model.json_text import USUAL
+from galaxy_notify.web.bodies import SHORT_BYTES
 from tests.support.api import INTENT, PATH, fields, problem
 
 JSON = {"Content-Type": "application/json"}

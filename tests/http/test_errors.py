@@ -45,6 +45,7 @@ def test_unknown_path__is_404(api: httpx.Client, path: str) -> None:
         ("PUT", f"{PATH}/{'0' * 32}", "DELETE, GET, HEAD, OPTIONS, PATCH"),
         ("POST", "/v1/status", "GET, HEAD, OPTIONS"),
         ("HEAD", "/v1/dead-letters:replay", "OPTIONS, POST"),
+        ("PUT", f"{PATH}/{'0' * 32}:retract", "OPTIONS, POST"),
         ("BREW", "/healthz", "GET, HEAD, OPTIONS"),
     ],
 )
@@ -197,6 +198,8 @@ async def _of_a_broken_api() -> tuple[httpx.Response, list[dict[str, Any]]]:
             Metrics(scraped, None),
             Authenticator(settings.http),
             RequestLimit(1),
+            broken,
+            None,
         )
         transport = httpx.ASGITransport(make_app(state))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as api:

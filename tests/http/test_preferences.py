@@ -78,6 +78,24 @@ def test_put__names_what_is_wrong(api: httpx.Client, body: object, field: str) -
     assert api.get(USER).json()["preferences"]["*"] is None
 
 
+def test_condition__is_checked_by_every_change(api: httpx.Client) -> None:
+    """What was changed meanwhile is not overwritten; what is done already is no conflict."""
+    seen = {"If-Match": api.get(USER).headers["etag"]}
+    first = api.put(USER, json=WANTED, headers=seen)
+    assert first.json()["changed"]
+    assert not api.put(USER, json=WANTED, headers=seen).json()["changed"]
+    for method, path in (("PUT", ""), ("DELETE", ""), ("POST", "/silence")):
+        refused = api.request(method, f"{USER}{path}", json={}, headers=seen)
+        found = problem(refused, 412, "precondition-failed")
+        assert found["etag"] == refused.headers["etag"] == first.headers["etag"]
+    assert not api.post(f"{USER}/resume", headers=seen).json()["changed"]
+    problem(api.put(USER, json={}, headers={"If-Match": "x"}), 400, "bad-request")
+    problem(api.put(USER, json={}, headers={"If-None-Match": "*"}), 412, "precondition-failed")
+    now = {"If-Match": first.headers["etag"]}
+    assert api.delete(USER, headers=now).headers["etag"] == seen["If-Match"]
+    assert api.put(USER, json=WANTED, headers={"If-Match": "*"}).json()["changed"]
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 def test_user__must_be_one_that_can_be(api: httpx.Client, method: str) -> None:
     """A name that no recipient has is refused."""

@@ -2,8 +2,8 @@
 
 schemathesis makes the requests, sound ones and broken ones. Some of its questions are not asked:
 what no schema can say is refused as well (``expires_at`` of long ago, two keys that differ, a due
-time behind the end, a cursor of nobody's), a bad item of a batch is refused alone, and what was
-cancelled can still be looked at.
+time behind the end, a cursor of nobody's, another user than that of the path), a bad item of a
+batch is refused alone, and what was cancelled can still be looked at.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.api import TOKENS, ApiProcess
+from tests.support.api import TOKENS, ApiProcess, api_on
+from tests.support.postgres import Postgres
 from tests.support.servers import Server
 from tests.support.suite import runs_all
 from tests.support.wait import HANG_S
 
-# On a slow machine a broken body may also come too late: 408.
+# On a slow machine a broken body may also come too late: 408. If-Match is drawn without a look at
+# its pattern, so it is malformed (400), or matches nothing (412).
 CONFIG = """\
 [checks]
 use_after_free.enabled = false
@@ -39,6 +41,21 @@ checks.positive_data_acceptance.enabled = false
 
 [[operations]]
 include-name = "POST /v1/notifications:batch"
+checks.negative_data_rejection.enabled = false
+
+[[operations]]
+include-path-regex = "/preferences"
+checks.positive_data_acceptance.expected-statuses = [
+  "2xx", "3xx", "400", "401", "403", "404", "409", "412", "429", "5xx",
+]
+
+[[operations]]
+include-name = "GET /v1/users/{user}/feed"
+checks.positive_data_acceptance.enabled = false
+
+[[operations]]
+include-name = "POST /v1/users/{user}/feed"
+checks.positive_data_acceptance.enabled = false
 checks.negative_data_rejection.enabled = false
 """
 
@@ -70,4 +87,11 @@ def test_answers__of_a_guarded_api_too(guarded: ApiProcess, server: Server, tmp_
     """With a token what it opens is as documented, and without it nothing is open."""
     header = f"Authorization: Bearer {TOKENS['ann']}"
     done = _run(guarded, tmp_path, f"--header={header}", "--phases=fuzzing", "--max-examples=2")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_answers__of_feeds_too(server: Server, feed_database: Postgres, tmp_path: Path) -> None:
+    """Where there is a feed: pages and receipts are as documented."""
+    with api_on(server, feed__url=feed_database.url) as api:
+        done = _run(api, tmp_path, "--include-path-regex=feed", "--max-examples=30")
     assert done.returncode == 0, done.stdout + done.stderr

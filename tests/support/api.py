@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from typing import Any
 
@@ -61,6 +61,13 @@ def api_on(server: Server, *options: str, **settings: Any) -> Iterator[ApiProces
     finally:
         made.kill()
         shutil.rmtree(made.folder)
+
+
+@contextmanager
+def clients_of(process: ApiProcess, *names: str) -> Iterator[dict[str, httpx.Client]]:
+    """Open a client for each of these names."""
+    with ExitStack() as opened:
+        yield {name: opened.enter_context(process.client(name)) for name in names}
 
 
 def problem(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:

@@ -20,14 +20,17 @@ CREATED_MS = 1_900_000_000_000
 
 def deliver(deployment: DeadLetterFixture, user: str, *numbers: int) -> None:
     """Append events to the recent list of a user, each with the notification of its number."""
-    keys = deployment.key_space.keys_of_user(user)
     for number in numbers:
-        name = f"{number:032x}"
-        data = {"turn": number}
-        event = LiveEvent(
-            f"{name}/push:{user}", "game.turn", "info", f"Turn {number}", "Go", data, CREATED_MS
-        )
-        _append(deployment, keys, NewEvent(user, name, event.packed))
+        deliver_named(deployment, user, f"{number:032x}", number)
+
+
+def deliver_named(deployment: DeadLetterFixture, user: str, name: str, number: int = 0) -> None:
+    """Append the event of a notification to the recent list of a user."""
+    keys, title = deployment.key_space.keys_of_user(user), f"Turn {number}"
+    event = LiveEvent(
+        f"{name}/push:{user}", "game.turn", "info", title, "Go", {"turn": number}, CREATED_MS
+    )
+    _append(deployment, keys, NewEvent(user, name, event.packed))
 
 
 def retract(deployment: DeadLetterFixture, user: str, number: int) -> None:

@@ -7,16 +7,18 @@ from collections.abc import Iterator
 from galaxy_notify import Inspector, Notifier
 from galaxy_notify.cli import bench_measure as bench
 from galaxy_notify.model.feed import Counts
+from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_inspect.readers import read_readers
 from galaxy_notify.redis_inspect.stream import follow, read_streams
 from galaxy_notify.redis_state.deployment import connect, read_all
 from galaxy_notify.redis_state.keys import inbox_key
 from galaxy_notify.redis_state.roles import Role
+from galaxy_notify.redis_state.unread import UserCounts, unread_mark
 from tests.support import events
 from tests.support.deployment import DeploymentFixture, member_of
 from tests.support.faults import FAULTS
 from tests.support.intents import PLAIN
-from tests.support.recent import attend, deliver
+from tests.support.recent import attend, deliver, deliver_named
 from tests.support.registered_gateways import gateway_alive
 from tests.support.role_daemon import lives
 from tests.support.roles import Stage, step
@@ -115,6 +117,34 @@ def logs_a_user_out(stage: Stage) -> Iterator[None]:
 
 
 @step(Role.OPERATOR)
+def retracts(stage: Stage) -> Iterator[None]:
+    deployment = stage.deploy()
+    made = deployment.notify("u1", "u2", "u3")
+    # Two that the list has, the second a second time, and one beyond its length.
+    deliver(deployment, "u1", *range(1, 101))
+    deliver_named(deployment, "u1", made)
+    deployment.client.zadd(deployment.keys.presence("u1"), {"gone": 2e12})
+    deployment.client.set(deployment.keys.recent("u2"), "foreign")
+    deployment.client.set(deployment.keys.unread("u2"), "foreign")
+    yield
+    for _ in range(2):
+        stage.cli("retract", made)
+    opened = connect(deployment.settings_at(stage.url))
+    counts = [UserCounts(user, Counts(1, 1, 1, 1)) for user in ("u1", "u2")]
+    run_sync(opened.client, unread_mark(deployment.keys, counts))
+    opened.close()
+
+
+@step(Role.OPERATOR)
+def forgets_a_user(stage: Stage) -> Iterator[None]:
+    deployment, _ = _worked(stage)
+    _gateway(deployment)
+    deployment.notifier.preferences.silence("u1")
+    yield
+    stage.cli("users", "forget", "u1", "--yes")
+
+
+@step(Role.OPERATOR)
 def mends_what_gateways_keep(stage: Stage) -> Iterator[None]:
     deployment = stage.deploy()
     _gateway(deployment)
@@ -198,6 +228,7 @@ def pauses_and_drops(stage: Stage) -> Iterator[None]:
     deployment.client.xgroup_create(deployment.keys.stream, "feed", id="0")
     deployment.client.xadd(deployment.keys.feed_backlog, {"user_id": "u1"})
     deployment.client.zadd(deployment.keys.feed_writers, {"w-1": 1})
+    deployment.client.xadd(deployment.keys.deliveries, {"user_id": "u1"})
     yield
     stage.cli("pause", "push")
     stage.cli("resume", "push")

@@ -19,6 +19,7 @@ from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.flows import run_flow
 from galaxy_notify.redis_inspect.gauges import read_gauges
 from galaxy_notify.redis_state.consumer_names import forget_consumers
+from galaxy_notify.redis_state.deliveries import delivery_keys
 from galaxy_notify.redis_state.feed_backlog import backlog_keys
 from galaxy_notify.redis_state.feed_calls import FEED_GROUP
 from galaxy_notify.redis_state.janitor_store import JanitorStore
@@ -183,15 +184,17 @@ def forgets_consumers(stage: Stage) -> Iterator[None]:
     stream = deployment.keys.stream
     deployment.client.xgroup_create(stream, "gateway", id="0", mkstream=True)
     backlog = backlog_keys(deployment.keys)
-    deployment.client.xgroup_create(backlog.stream, "gateway", id="0", mkstream=True)
+    deliveries = delivery_keys(deployment.keys)
+    for other in (backlog, deliveries):
+        deployment.client.xgroup_create(other.stream, "gateway", id="0", mkstream=True)
     for name in ("gw-1", "gw-2"):
-        deployment.client.xgroup_createconsumer(stream, "gateway", name)
-        deployment.client.xgroup_createconsumer(backlog.stream, "gateway", name)
+        for keys in (deployment.keys, backlog, deliveries):
+            deployment.client.xgroup_createconsumer(keys.stream, "gateway", name)
 
     async def forget() -> None:
         client = open_async(deployment.settings_at(stage.url), connections=1, name="x")
         try:
-            for keys in (deployment.keys, backlog):
+            for keys in (deployment.keys, backlog, deliveries):
                 await forget_consumers(client, keys, "gateway", -1)
         except RedisFault:
             assert stage.denied()

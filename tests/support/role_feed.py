@@ -17,16 +17,18 @@ from galaxy_notify.redis_client.scripts import Command
 from galaxy_notify.redis_client.stream_member import Waiting
 from galaxy_notify.redis_state.consumer_connection import ConsumerConnection
 from galaxy_notify.redis_state.count_sweeps import CountSweeps, Swept
+from galaxy_notify.redis_state.deliveries import DeliveriesMember
 from galaxy_notify.redis_state.feed_backlog import BacklogMember, FeedBacklog
 from galaxy_notify.redis_state.feed_calls import FEED_GROUP, MoveLimits, feed_attend, feed_move
 from galaxy_notify.redis_state.group import GroupMember, Parking
 from galaxy_notify.redis_state.joining import adopt_deployment
-from galaxy_notify.redis_state.recent import NewEvent, RecentLimits, user_deliver
+from galaxy_notify.redis_state.recent import NewEvent, RecentLimits, new_retraction, user_deliver
 from galaxy_notify.redis_state.roles import Role
 from galaxy_notify.redis_state.unread import marks_page
 from galaxy_notify.settings import settings_from
 from galaxy_notify.settings.feed import FeedSettings
 from tests.support import events
+from tests.support.deliveries import deliver, via
 from tests.support.direct_feeds import PLAIN, migrated
 from tests.support.feeds import feed_on, publish, rows
 from tests.support.postgres import Postgres, quick_server
@@ -51,16 +53,18 @@ def works(stage: Stage) -> Iterator[None]:
             # Before, it tried its rights, also on keys on which it needs none of them.
             stage.admin.execute_command("ACL", "LOG", "RESET")
             publish(client, range(3, 6))
+            deliver(client, range(7))
 
             def done() -> bool:
-                return len(rows(postgres)) == 6 or bool(stage.denied())
+                are_rows = len(rows(postgres)) == 6 and len(via(postgres)) == 6
+                return are_rows or bool(stage.denied())
 
-            wait_until(done, "all are rows, or denied")
+            wait_until(done, "all are rows with a channel, or denied")
             feed.signal(signal.SIGTERM)
             assert feed.ended() == 0
 
 
-@step(Role.FEED, lasts=True)
+@step(Role.FEED, Role.OPERATOR, lasts=True)
 def serves_a_program(stage: Stage) -> Iterator[None]:
     with stage.server.client() as client, quick_server() as server:
         events.write_deployment(client)
@@ -80,6 +84,7 @@ def calls_as_a_writer(stage: Stage) -> Iterator[None]:
     with stage.server.client() as client:
         shared = events.write_deployment(client)
         events.publish(client, 1, 2, 3, 4, 5)
+        deliver(client, [1, 2])
 
         async def call(connection: ConsumerConnection) -> None:
             redis = connection.client
@@ -94,6 +99,7 @@ def calls_as_a_writer(stage: Stage) -> Iterator[None]:
             await run(redis, feed_move(KEYS, "w-1", MoveLimits(10)))
             await FeedBacklog(redis, KEYS, shared, "w-1").attend(10)
             await _read_backlog(BacklogMember(redis, KEYS, "w-1"))
+            await _read_deliveries(DeliveriesMember(redis, KEYS, "w-1"))
             await member.forget()
 
         yield
@@ -107,6 +113,19 @@ async def _read_backlog(member: BacklogMember) -> None:
     await member.take(Waiting(second.stream_id, "w-1", 0, 1), 0)
     await member.exists(first.stream_id)
     await member.retain({first.stream_id: 0})
+    await member.park(Parking(second.stream_id, 1, "why"), 10)
+    await member.finish({first.stream_id: ""}, None)
+    await member.forget()
+
+
+async def _read_deliveries(member: DeliveriesMember) -> None:
+    await member.has_stream()
+    await member.join()
+    first, second = await member.read(2, 1)
+    waiting, _ = await member.waiting(0, 0, 10)
+    await member.take_all(waiting, 0)
+    await member.exists(first.stream_id)
+    await member.release([first.stream_id], 1)
     await member.park(Parking(second.stream_id, 1, "why"), 10)
     await member.finish({first.stream_id: ""}, None)
     await member.forget()
@@ -150,8 +169,9 @@ def publishes_counts_and_events(stage: Stage) -> Iterator[None]:
             await marks_page(redis, connection.key_space, "0 0")
             new = [
                 NewEvent(user, events.notification_id(n), b"event")
-                for n, user in enumerate(("u1", "u1", "u2"), 1)
+                for n, user in ((1, "u1"), (2, "u1"), (2, "u1"), (3, "u2"))
             ]
+            new.append(new_retraction("u1", events.notification_id(2)))
             await run(redis, user_deliver(KEYS, RecentLimits(1, 60_000), "ex", new))
 
         yield

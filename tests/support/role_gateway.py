@@ -9,11 +9,16 @@ from contextlib import suppress
 from typing import Any
 
 from galaxy_notify.errors import GalaxyNotifyError
+from galaxy_notify.feed.announcer import Announcer, News
+from galaxy_notify.intake.rules.preferences import deleted, resumed
 from galaxy_notify.model.cursor import BEGINNING, Cursor
 from galaxy_notify.model.feed import Counts
 from galaxy_notify.realtime import Presence, Streams
 from galaxy_notify.realtime.attendance import Attendance
+from galaxy_notify.realtime.logouts import Logouts
+from galaxy_notify.realtime.own_preferences import OwnPreferences
 from galaxy_notify.realtime.resident import Joined
+from galaxy_notify.realtime.tokens import TokenUser
 from galaxy_notify.realtime.whereabouts import online_page
 from galaxy_notify.redis_client.flows import run_flow
 from galaxy_notify.redis_client.runner import run, run_all
@@ -24,10 +29,12 @@ from galaxy_notify.redis_state.gateways import REALTIME_GROUP, GatewayRegistry
 from galaxy_notify.redis_state.group import GroupMember, Parking
 from galaxy_notify.redis_state.inbox import Inbox, Telling, tell
 from galaxy_notify.redis_state.joining import adopt_deployment
+from galaxy_notify.redis_state.preferences import UserChange
 from galaxy_notify.redis_state.recent import (
     NewEvent,
     RecentLimits,
     RecentPlace,
+    new_retraction,
     presence_attend,
     presence_end,
     recent_read,
@@ -150,6 +157,7 @@ def calls_for_users(stage: Stage) -> Iterator[None]:
                 NewEvent(user, events.notification_id(n), b"event")
                 for n, user in enumerate(("u1", "u1", "u2", "u3"), 1)
             ]
+            new.append(new_retraction("u1", events.notification_id(2)))
             await run(redis, user_deliver(KEYS, RecentLimits(1, 60_000), "ex", new))
             await run(redis, presence_attend(KEYS, "gw-1", ["u1", "u2"], 60_000))
             joined = Joined(redis, connection.key_space)
@@ -181,6 +189,26 @@ def marks_counts(stage: Stage) -> Iterator[None]:
 
 
 @step(Role.GATEWAY)
+def changes_preferences(stage: Stage) -> Iterator[None]:
+    with stage.server.client() as client:
+        events.write_deployment(client)
+        client.hset(KEYS.preferences("u2"), mapping={"*": "{}", "quiet": "q"})
+
+        async def call(connection: ConsumerConnection) -> None:
+            own = OwnPreferences(connection.client, connection.key_space)
+            for user in ("u1", "u2"):
+                seen = (await own.get(user)).digest
+                await own.change(
+                    [UserChange(user, {"silenced": b"1"}, whole=True, expected=[seen])]
+                )
+                await own.change([resumed(user)])
+            await own.change([deleted("u2")])
+
+        yield
+        asyncio.run(_connected(stage, call))
+
+
+@step(Role.GATEWAY)
 def lets_users_in(stage: Stage) -> Iterator[None]:
     with stage.server.client() as client:
         events.write_deployment(client)
@@ -193,6 +221,27 @@ def lets_users_in(stage: Stage) -> Iterator[None]:
             await own.attend(["u1"])
 
         yield
+        asyncio.run(_connected(stage, call))
+
+
+@step(Role.GATEWAY)
+def announces_what_users_mark(stage: Stage) -> Iterator[None]:
+    with stage.server.client() as client:
+        events.write_deployment(client)
+        client.xadd("{gn:i:gw-1}:inbox", {"x": ""})
+        client.zadd(KEYS.presence("u1"), {"gw-1": 2e12})
+
+        async def announce() -> None:
+            announcer = Announcer(settings_from({"redis": {"url": stage.url}}))
+            await announcer.announce(News({"u1": Counts(1, 1, 2, 1)}))
+            await announcer.close()
+
+        async def call(connection: ConsumerConnection) -> None:
+            logouts = Logouts(connection.client, connection.key_space)
+            await logouts.voids(TokenUser("u1", 0.0, 2e9))
+
+        yield
+        asyncio.run(announce())
         asyncio.run(_connected(stage, call))
 
 

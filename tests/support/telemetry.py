@@ -108,7 +108,9 @@ def everything(telemetry: Telemetry) -> None:
     telemetry.stream_latencies([0.004])
     telemetry.gateway(3, 2, 1)
     telemetry.feed_events({"written": 3, "left": 0})
+    telemetry.feed_deliveries({"added": 2, "given_up": 1, "parked": 0})
     telemetry.feed_inserted(0.004)
+    telemetry.feed_called("page", "ok", 0.002)
     telemetry.feed_waiting(0, 7, 5)
     telemetry.progressed(0)
     telemetry.observe(

@@ -21,14 +21,28 @@ wanted AS (
     LIMIT %(wanted)s
 ),
 
+-- The page ends behind the item with which it becomes too large.
+fitting AS (
+    SELECT *
+    FROM (
+        SELECT
+            *,
+            sum(octet_length(title) + octet_length(body) + octet_length(payload))
+                OVER (ORDER BY at DESC, id DESC ROWS UNBOUNDED PRECEDING)
+            - octet_length(title) - octet_length(body) - octet_length(payload) AS before
+        FROM wanted
+    ) AS sized
+    WHERE before <= %(most_bytes)s
+),
+
 last AS (SELECT at, id FROM looked ORDER BY at, id LIMIT 1)
 
 SELECT
     coalesce(feed_user.unread, 0), coalesce(feed_user.unseen, 0), coalesce(version, 0), epoch,
-    (SELECT count(*) FROM looked),
+    (SELECT count(*) FROM looked), (SELECT count(*) FROM wanted),
     (SELECT (extract(epoch FROM at) * 1000000)::bigint FROM last), (SELECT id FROM last),
-    (extract(epoch FROM wanted.at) * 1000000)::bigint,
-    wanted.id, notification_id, type, producer, severity, title, body, payload,
+    (extract(epoch FROM fitting.at) * 1000000)::bigint,
+    fitting.id, notification_id, type, producer, severity, title, body, payload,
     floor(extract(epoch FROM created_at) * 1000)::bigint,
     floor(extract(epoch FROM seen_at) * 1000)::bigint,
     floor(extract(epoch FROM read_at) * 1000)::bigint,
@@ -36,5 +50,5 @@ SELECT
     delivered_via
 FROM feed_epoch
 LEFT JOIN feed_user ON feed_user.user_id = %(user)s
-LEFT JOIN wanted ON true
-ORDER BY wanted.at DESC, wanted.id DESC
+LEFT JOIN fitting ON true
+ORDER BY fitting.at DESC, fitting.id DESC

@@ -31,7 +31,7 @@ from galaxy_notify.redis_state.shared_settings import KeySpace
 from galaxy_notify.redis_state.words import Word
 
 #: How long the newest notification is remembered after its due time.
-_KEPT_MS: Final = 7 * 86_400_000
+KEPT_MS: Final = 7 * 86_400_000
 _TRIES: Final = 3
 
 #: Part id → superseded route id → id of the notification that supersedes it.
@@ -53,7 +53,7 @@ def record_newest(
         plan = plans[batch.alike]
         wait_ms = max(0, (plan.intent.due_at_ms or 0) - plan.created_at_ms)
         items = ((recipient.user, recipient.part.name) for recipient in batch.recipients)
-        return collapse_record(batch.keys, batch.alike, wait_ms + _KEPT_MS, items, note=record)
+        return collapse_record(batch.keys, batch.alike, wait_ms + KEPT_MS, items, note=record)
 
     grouped = batches(key_space, keyed, lambda recipient: _key_of(recipient.part.plan), MOST_USERS)
     return (yield from query(grouped, call, read_collapse_record))

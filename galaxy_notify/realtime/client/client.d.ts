@@ -26,6 +26,37 @@ export interface Counts {
   epoch: number;
 }
 
+/** An item of `GET /v1/me/feed`; times are in ms since 1970, null for what is not. */
+export interface FeedItem {
+  /** Of the row, for support: marks take `notification_id`. */
+  id: number;
+  notification_id: string;
+  type: string;
+  producer: string;
+  severity: Notification["severity"];
+  title: string;
+  body: string;
+  data: Record<string, unknown> | null;
+  /** By the clock of the producer. */
+  created_at_ms: number;
+  /** When it came into the feed: the order of the list. */
+  at_ms: number;
+  seen_at_ms: number | null;
+  read_at_ms: number | null;
+  archived_at_ms: number | null;
+  delivered_via: string[];
+}
+
+/** A page of `GET /v1/me/feed`, newest first; `next` is the cursor of the next one. */
+export interface FeedPage {
+  items: FeedItem[];
+  next: string | null;
+  counts: Counts;
+}
+
+/** The body of `POST /v1/me/feed/read`, `unread`, `seen` and `archive`, which answer `Counts`. */
+export type FeedMark = { ids: string[] } | { all: true; until?: string };
+
 /** Events may be missing before the cursor: load the list again. */
 export interface Reset {
   reason: "unknown" | "rolled_back" | "trimmed" | "too_many";
@@ -65,6 +96,7 @@ export interface Options {
   token: () => Promise<string> | string;
   /** Each new notification, in order and once. */
   onNotification?: (notification: Notification) => void;
+  /** A notification was taken back: show it no more. It may come twice, or for one never shown. */
   onRetract?: (retraction: Retraction) => void;
   /** Newer counts than before; the first ones come with the stream. */
   onCounts?: (counts: Counts) => void;

@@ -115,8 +115,10 @@ export function connect({ url, token, silenceMs = 60000, ...handlers }) {
     const ahead = cursor ? distance(cursor, id) : 1;
     if (ahead !== 1) return ahead <= 0;
     cursor = id;
+    const isFirst = isNew(seen, data.notification_id);
+    // What was taken back is never shown, even if it comes again later than the gateway remembers.
     if (kind === "retract") give("onRetract", data);
-    else if (isNew(seen, data.notification_id)) give("onNotification", data);
+    else if (isFirst) give("onNotification", data);
     return true;
   };
   const deliver = (kind, data) => {

@@ -19,7 +19,8 @@ from galaxy_notify.settings.feed import FeedSettings
 Took = Mapping[str, Sequence[float]]
 #: Between two reads: with it, a reader asks for about 50 things a second.
 PAUSE_S = 0.02
-_WARM = 20
+#: Turns that are not counted.
+WARM = 20
 
 READS: dict[str, Callable[[FeedStore, str], Awaitable[object]]] = {
     "list": lambda store, user: store.list(user, ListQuery()),
@@ -32,11 +33,11 @@ READS: dict[str, Callable[[FeedStore, str], Awaitable[object]]] = {
 async def read(store: FeedStore, users: Sequence[str], number: int) -> Took:
     """Read so many times in each way; the first times are left out."""
     took: dict[str, list[float]] = {name: [] for name in READS}
-    for turn in range(_WARM + number):
+    for turn in range(WARM + number):
         for name, reading in READS.items():
             began = time.perf_counter()
             await reading(store, users[turn % len(users)])
-            if turn >= _WARM:
+            if turn >= WARM:
                 took[name].append(time.perf_counter() - began)
             await asyncio.sleep(PAUSE_S)
     return took

@@ -18,6 +18,7 @@ from itertools import count as counted
 from typing import Any
 
 from tests.bench.figures import percentile
+from tests.bench.gateways.badges import BadgeClient
 from tests.bench.gateways.clients import Client, SocketIoClient, SseClient, WebSocketClient
 from tests.bench.gateways.events import Numbers
 from tests.bench.gateways.frames import events_in, last_cursor, offsets_in
@@ -29,6 +30,7 @@ _LOOK_S = 0.01
 _AFTER_S = 0.5
 _KINDS: dict[str, type[Client]] = {
     "sse": SseClient,
+    "badge": BadgeClient,
     "websocket": WebSocketClient,
     "socketio": SocketIoClient,
 }

@@ -9,7 +9,7 @@ import socket
 import time
 import urllib.request
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import NamedTuple
 from urllib.error import URLError
@@ -92,9 +92,12 @@ class Gateways(Side):
 
     name, kind, way = "galaxy-notify", "sse", STREAM
 
-    def __init__(self, checkout: Checkout = HERE) -> None:
-        """Run the gateways of a checkout."""
+    def __init__(
+        self, checkout: Checkout = HERE, settings: Mapping[str, str] | None = None
+    ) -> None:
+        """Run the gateways of a checkout, with these settings in addition to the usual ones."""
         self._checkout = checkout
+        self._settings = _SETTINGS | dict(settings or {})
 
     def written(self, number: int, users: int) -> Entry:
         return gateway_entry(number, users)
@@ -104,7 +107,7 @@ class Gateways(Side):
 
     @contextmanager
     def node(self, url: str) -> Iterator[Node]:
-        settings = {"REDIS__URL": url, **_SETTINGS}
+        settings = self._settings | {"REDIS__URL": url}
         with running("galaxy_notify", "gateway", of=self._checkout, **settings) as process:
             wait_until(lambda: _url(process), "the gateway listens", _START_S)
             own = _url(process)
@@ -116,6 +119,12 @@ class WebSockets(Gateways):
     """galaxy-notify: the same processes; WebSocket."""
 
     name, kind = "galaxy-notify, WebSocket", "websocket"
+
+
+class Bells(Gateways):
+    """galaxy-notify: the same processes with a feed; a client has an event once it is counted."""
+
+    name, kind = "galaxy-notify, badges", "badge"
 
 
 class SocketIo(Side):

@@ -30,14 +30,15 @@ from galaxy_notify.redis_state.store import Store
 
 VARIABLE: Final = "GN_FAILPOINTS"
 #: `poison`: a reader is handed an intent of the type ``failpoint.poison``. Behind it, of gateways:
-#: events go into recent lists, instances are told, entries are acknowledged. The last line is of
-#: writers of the feed: items are committed, marks are written.
+#: events go into recent lists, instances are told, entries are acknowledged. The last lines
+#: are of writers of the feed: items are committed, marks are written, channels are added.
 PLACES: Final = (
     *("before_publish", "after_publish"),
     *("before_claim", "after_claim", "encode", "before_settle", "after_settle"),
     *("after_read", "before_admit", "after_admit", "before_refuse", "after_refuse", "poison"),
     *("before_deliver", "after_deliver", "before_tell", "after_tell", "before_ack", "after_ack"),
     *("before_insert", "after_insert", "before_mark", "after_mark"),
+    *("before_add", "after_add"),
 )
 _POISON: Final = b'"failpoint.poison"'
 _POINT: Final = re.compile(
@@ -102,6 +103,7 @@ def install(points: Failpoints) -> None:
     for member in (GroupMember, BacklogMember):
         _surround(member, "finish", lambda when, *_: points.hit(f"{when}_ack"))
     _surround(FeedStore, "insert", lambda when, *_: points.hit(f"{when}_insert"))
+    _surround(FeedStore, "add_delivered", lambda when, *_: points.hit(f"{when}_add"))
     _surround(Marks, "publish", lambda when, counts: points.hit(f"{when}_mark" * bool(counts)))
 
     plain = MsgpackEncoder.encode

@@ -106,10 +106,11 @@ def test_deployment__of_another_version_is_as_one_that_is_away(
     deployment = deploy(server)
     deployment.client.hset(deployment.key_space.keys(0).meta, "format", "999")
     with feed_in(postgres, server.url) as feed:
-        assert feed.publish("u1", **PLAIN).is_new
+        receipt = feed.publish("u1", **PLAIN)
+        assert receipt.is_new
         assert feed.mark_read("u1", all=True).unread == 0
-        with pytest.raises(Unavailable, match="not in the streams"):
-            feed.retract("0" * 32)
+        with pytest.raises(Unavailable, match="retracted in the feed, not in the streams"):
+            feed.retract(receipt.notification_id or "")
 
 
 def test_deployment__is_found_again_where_redis_has_lost_it(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from galaxy_notify.errors import InvalidQuery
-from galaxy_notify.feed_store.listing import LOOKED_AT, ListQuery, Page
+from galaxy_notify.feed_store.listing import LOOKED_AT, MOST_BYTES, ListQuery, Page
 from tests.support.feed_store import FeedFixture, new_item
 
 
@@ -50,6 +50,22 @@ def test_list__of_items_of_the_same_time(feed: FeedFixture) -> None:
     feed.fill("u1", 9)
     feed.change("UPDATE feed_item SET at = timestamptz '2026-01-01 00:00:00.000001+00'")
     assert sorted(_ids(feed, ListQuery(limit=2))) == sorted(feed.ids("u1"))
+
+
+@pytest.mark.parametrize(
+    "query", [ListQuery(limit=200), ListQuery(limit=200, types=["game.turn.ready"])]
+)
+def test_list__of_large_items_has_short_pages(feed: FeedFixture, query: ListQuery) -> None:
+    """Each has one item at least, and no item is on none."""
+    items = [new_item(body="ü" * size) for size in (150_000, 10, 250_000, 20) for _ in range(5)]
+    for item in items:
+        feed.insert(item)
+    pages = list(_pages(feed, query))
+    found = [item.notification_id for page in pages for item in page.items]
+    assert found == [item.notification_id for item in reversed(items)]
+    sizes = [sum(len(item.body.encode()) for item in page.items[:-1]) for page in pages]
+    assert max(sizes) <= MOST_BYTES
+    assert [len(page.items) for page in pages] == [8, 8, 4]
 
 
 def test_list__of_nobody(feed: FeedFixture) -> None:

@@ -121,6 +121,35 @@ def test_mark_all__for_nobody(feed: FeedFixture, name: str) -> None:
     assert _mark_all(feed, name) == (0, 0)
 
 
+def test_mark_all_unread__takes_back_what_was_read(feed: FeedFixture) -> None:
+    """All that is listed, or up to an item; what was seen stays seen, what is archived is left."""
+    ids = feed.fill("u1", 1200)
+    _mark(feed, "archive", ids[3])
+    _mark_all(feed, "mark_all_read")
+    assert _mark_all(feed, "mark_all_unread", ids[1000]) == (200, 0)
+    assert _mark_all(feed, "mark_all_unread") == (1199, 0)
+    before = feed.counts()
+    assert _mark_all(feed, "mark_all_unread") == (1199, 0)
+    assert feed.counts() == before
+
+
+def test_has__finds_items_of_its_user_alone(feed: FeedFixture) -> None:
+    """By either id; also an archived or a retracted one, and nobody else's."""
+    (own,), (theirs,) = feed.fill("u1", 1), feed.fill("u2", 1)
+    rows = {
+        user: str(feed.run(feed.store.list(user, ListQuery())).items[0].id) for user in ("u1", "u2")
+    }
+    for name in (own, rows["u1"]):
+        assert feed.run(feed.store.has("u1", name))
+        assert not feed.run(feed.store.has("u2", name))
+    for name in (theirs, rows["u2"], new_id(), "9" * 18, "9" * 40, "", "a\0", "\ud800"):
+        assert not feed.run(feed.store.has("u1", name))
+    _mark(feed, "archive", own)
+    assert feed.run(feed.store.has("u1", own))
+    feed.run(feed.store.retract(own, None))
+    assert feed.run(feed.store.has("u1", own))
+
+
 def test_mark_all_seen__finds_them_between_seen_ones(feed: FeedFixture) -> None:
     """Items of any age are found, wherever others were seen."""
     ids = feed.fill("u1", 1600)
@@ -131,4 +160,4 @@ def test_mark_all_seen__finds_them_between_seen_ones(feed: FeedFixture) -> None:
 def test_methods__are_what_the_tests_know() -> None:
     """No way to mark is without a test."""
     names = {name for name in vars(FeedStore) if name.startswith(("mark", "archive"))}
-    assert names == {*MARKS, *ALL}
+    assert names == {*MARKS, *ALL, "mark_all_unread"}

@@ -9,8 +9,11 @@ import pytest
 
 from tests.support.application import Application, application_on
 from tests.support.chromium import Chromium, running_chromium
+from tests.support.feeds import migrate
 from tests.support.gateways import GatewayProcess, Publisher, gateway_on
+from tests.support.own_feeds import FeedGateways, OwnFeed, feed_gateways
 from tests.support.pages import Site, running_site
+from tests.support.postgres import Postgres, PostgresServer
 from tests.support.servers import Server, main_server, running
 
 _USERS = count(1)
@@ -75,4 +78,25 @@ def profile(chromium: Chromium) -> Iterator[str]:
 def site() -> Iterator[Site]:
     """Give an origin with pages."""
     with running_site() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def feed_places(postgres_server: PostgresServer) -> Iterator[FeedGateways]:
+    """Give two gateways with a feed, which no test ends or empties."""
+    postgres_server.ensure_running()
+    database = Postgres(postgres_server, postgres_server.create_database())
+    migrate(database)
+    with (
+        running(main_server()) as server,
+        feed_gateways(server, database, 2, realtime__presence_ttl_ms=3000) as made,
+    ):
+        yield made
+
+
+@pytest.fixture
+def own(feed_places: FeedGateways, user: str, postgres_server: PostgresServer) -> Iterator[OwnFeed]:
+    """Give the feed of a user that no other test has."""
+    postgres_server.ensure_running()
+    with feed_places.own(user) as made:
         yield made

@@ -36,7 +36,7 @@ def test_probes__answer(gateway: GatewayProcess) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        *("/v1/me", "/v1/me/feed", "/v1/me/feed/counts", "/v1/me/preferences"),
+        *("/v1/me", "/v1/me/feed", "/v1/me/feed/counts", "/v1/me/preferences/x"),
         *("/client", "/client.js/", "/v1/me/push/key", "/", "/v1/me/stream/", "/v1//me/stream"),
         *("/v1/me/stream%00", "/docs", "/v1/status", "/%ff", "/V1/ME/STREAM"),
     ],

@@ -6,6 +6,7 @@ from typing import Any
 
 from galaxy_notify.model.cursor import BEGINNING
 from galaxy_notify.model.feed import Counts
+from galaxy_notify.model.user_preferences import digest_of
 from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state.preferences import (
     UserChange,
@@ -17,6 +18,7 @@ from galaxy_notify.redis_state.recent import (
     NewEvent,
     RecentLimits,
     RecentPlace,
+    new_retraction,
     presence_attend,
     recent_read,
     user_deliver,
@@ -62,15 +64,22 @@ def collapsing(shard: Shard) -> ScriptCall:
 
 
 def setting(shard: Shard) -> ScriptCall:
-    """Users who want something new, something else, less, nothing at all, the same again."""
-    for user in ("u2", "u3", "u4", "u5"):
+    """Users who want something new, something else, less, nothing at all, the same again.
+
+    And if nothing was changed meanwhile: what was not, what was, what is made already.
+    """
+    for user in ("u2", "u3", "u4", "u5", "u6", "u7", "u8"):
         shard.client.hset(shard.keys.preferences(user), mapping={"*": "{}", "quiet": "q"})
+    seen, other = digest_of({b"*": b"{}", b"quiet": b"q"}), digest_of({})
     changes = [
         UserChange("u1", {"*": b"{}", "type:chat": b"c"}),
         UserChange("u2", {"*": b"[]", "silenced": b"1", "quiet": b""}),
         UserChange("u3", {"quiet": b""}),
         UserChange("u4", {"silenced": b"1"}, whole=True),
         UserChange("u5", {}, whole=True),
+        UserChange("u6", {"*": b"[]"}, whole=True, expected=[other, seen]),
+        UserChange("u7", {"*": b"[]"}, whole=True, expected=[other]),
+        UserChange("u8", {"quiet": b"q"}, expected=[other]),
     ]
     return preference_set(shard.keys, changes)
 
@@ -101,10 +110,15 @@ def _delivering(shard: Shard, epoch: str, *numbers: int) -> ScriptCall:
 
 
 def delivering(shard: Shard) -> ScriptCall:
-    """An event that is there, one that makes the list too long, a user of another gateway."""
+    """An event that is there, a retraction, and a new event that makes the list too long."""
     shard.run(_delivering(shard, "a", 1, 2))
     shard.run(presence_attend(shard.keys, "gw-1", ["u1"], 1000))
-    return _delivering(shard, "b", 2, 3)
+    new = [
+        *(NewEvent(user, f"{number:032x}", b"event") for user in ("u1", "u2") for number in (2, 3)),
+        new_retraction("u1", f"{3:032x}"),
+        NewEvent("u1", f"{3:032x}", b"event"),
+    ]
+    return user_deliver(shard.keys, RecentLimits(2, 1000), "b", new)
 
 
 def reading_recent(shard: Shard) -> ScriptCall:

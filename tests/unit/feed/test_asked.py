@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from galaxy_notify.errors import InvalidQuery
-from galaxy_notify.feed.asked import Selection, checked_types, checked_users, selection
+from galaxy_notify.feed.asked import Selection, checked_types, checked_users, selected, selection
 
 ID, OTHER = "0" * 31 + "1", "f" * 32
 
@@ -71,3 +71,66 @@ def test_users_and_types__are_checked() -> None:
         checked_users("u1")
     with pytest.raises(InvalidQuery, match="type: must match"):
         checked_types(["a", ""])
+
+
+@pytest.mark.parametrize(
+    ("document", "found"),
+    [
+        ({"ids": [ID, OTHER, ID]}, Selection([ID, OTHER])),
+        ({"ids": [], "all": None}, Selection([])),
+        ({"ids": [7, ID], "all": False, "until": None}, Selection(["7", ID])),
+        ({"all": True}, Selection(None)),
+        ({"all": True, "until": ID, "ids": None}, Selection(None, ID)),
+        ({"ids": [f"{number:032x}" for number in range(500)]}, 500),
+    ],
+)
+def test_selected__reads_the_object_of_a_mark(document: Any, found: Any) -> None:
+    """What a client sends, over HTTP or over a WebSocket."""
+    taken = selected(document)
+    assert (len(taken.ids or ()) if isinstance(found, int) else taken) == found
+
+
+@pytest.mark.parametrize(
+    ("document", "field"),
+    [
+        (None, ""),
+        ([ID], ""),
+        ({}, "ids"),
+        ({"ids": [ID], "id": ID}, "id"),
+        ({"ids": [ID], "a\nb": 1}, "a\\nb"),
+        ({"ids": ID}, "ids"),
+        ({"ids": {ID: 1}}, "ids"),
+        ({"ids": [[ID]]}, "ids[0]"),
+        ({"ids": [ID, None]}, "ids[1]"),
+        ({"ids": [1.5]}, "ids[0]"),
+        ({"ids": ["\ud800"]}, "ids[0]"),
+        ({"ids": [ID] * 501}, "ids"),
+        ({"ids": [ID], "all": True}, "ids"),
+        ({"ids": [ID], "until": ID}, "until"),
+        ({"all": 1}, "all"),
+        ({"all": "true"}, "all"),
+        ({"all": False}, "ids"),
+        ({"all": True, "until": 7}, "until"),
+        ({"until": ID}, "ids"),
+    ],
+)
+def test_selected__names_what_is_invalid(document: Any, field: str) -> None:
+    """An unknown field too."""
+    with pytest.raises(InvalidQuery) as raised:
+        selected(document)
+    assert raised.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("given", "only"),
+    [
+        (Selection([ID]), ID),
+        (Selection([ID, OTHER]), None),
+        (Selection([]), None),
+        (Selection(None), None),
+        (Selection(None, ID), ID),
+    ],
+)
+def test_selection__names_one_item_or_not(given: Selection, only: str | None) -> None:
+    """One that is named by itself must be there."""
+    assert given.only == only

@@ -25,6 +25,7 @@ SERVER = "user galaxy at db:5432/feed"
         (errors.DeadlockDetected("deadlock detected"), FeedUnavailable, "40P01"),
         (errors.InternalError_("could not open relation"), FeedUnavailable, "XX000"),
         (psycopg.OperationalError("Connection refused"), FeedUnavailable, "connection"),
+        (errors.ConnectionTimeout("connection timeout expired"), FeedUnavailable, "timeout"),
         (
             psycopg.OperationalError("SSL SYSCALL error: EOF detected"),
             FeedUnavailable,

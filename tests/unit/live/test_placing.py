@@ -45,7 +45,7 @@ def test_incoming__retraction_has_a_place_beside_its_event() -> None:
     event = LiveEvent(f"{'0' * 32}/in_app:u1", "t", "info", "", "", {}, 1)
     given = incoming("u1", event, 1).event
     taken = incoming("u1", Retraction(event.notification_id), 1).event
-    assert given.notification_id != taken.notification_id
+    assert given.list_id != taken.list_id
 
 
 def _reply(call: ScriptCall) -> Sequence[object]:

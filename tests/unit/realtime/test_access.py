@@ -133,6 +133,8 @@ def test_cors__is_for_listed_pages() -> None:
     for origin in (None, "", "null", "*", "https://evil.example", f"{_PAGE}.evil"):
         assert dict(access.cors(origin, preflight=True)) == {b"vary": b"origin"}
     asked = dict(access.cors(_PAGE, preflight=True))
-    assert asked[b"access-control-allow-headers"] == b"authorization, last-event-id, content-type"
+    assert asked[b"access-control-allow-headers"] == (
+        b"authorization, last-event-id, content-type, if-match"
+    )
     assert int(asked[b"access-control-max-age"]) > 0
     assert _access().cors(_PAGE, preflight=True) == ()
