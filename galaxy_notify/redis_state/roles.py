@@ -140,7 +140,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         zrangebyscore zrevrangebyscore zscan zscore
         """,
         """
-        abandoned:* = hdel
+        abandoned:* = hdel hset
         accepted = xdel xtrim
         client-events = xack xadd xdel xgroup|create xgroup|delconsumer xreadgroup xtrim
         dead:* leases:* = zadd zrem

@@ -97,6 +97,17 @@ def sets_right(stage: Stage) -> Iterator[None]:
 
 
 @step(Role.DAEMON)
+def takes_over_what_was_abandoned(stage: Stage) -> Iterator[None]:
+    deployment = stage.deploy()
+    deployment.notify("u1")
+    assert deployment.claim("push", 0)
+    deployment.move_leases(deployment.now() - OLD_MS)
+    harness = deployment.worker_harness(url=stage.url)
+    yield
+    harness.step()
+
+
+@step(Role.DAEMON)
 def checks_all_state(stage: Stage) -> Iterator[None]:
     deployment = stage.deploy(worker__channels=["push", "email"])
     deployment.whole = False
