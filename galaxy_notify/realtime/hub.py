@@ -179,9 +179,11 @@ class Hub:
 
         Return how many of them were reset.
         """
-        resets, is_full = 0, False
-        for stream in self.streams_of(place.user):
+        resets, is_full, is_met = 0, False, False
+        streams = self.streams_of(place.user)
+        for stream in streams:
             if stream.is_live and stream.cursor == place.cursor:
+                is_met = True
                 if word == Word.READ:
                     stream.catch_up(messages)
                     is_full |= bool(messages) and stream.cursor != messages[-1].cursor
@@ -192,6 +194,9 @@ class Hub:
             self._read_in(place.user, 0.0)
         elif is_full:
             self._read_in(place.user, self._reorder_s)
+        elif not is_met and any(one.is_live and one.cursor != top for one in streams):
+            # Its stream took an event that was held, so it stands between the place and the top.
+            self._read_in(place.user, 0.0)
         elif user := self._users.get(place.user):
             self._settle_held(place.user, user, top)
         return resets

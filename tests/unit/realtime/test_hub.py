@@ -297,3 +297,22 @@ def test_buffer__is_bounded_in_bytes_but_takes_one_large_message() -> None:
     ended = [stream.end_reason]
     stream.put(Message("message", "y"))
     assert [*ended, stream.end_reason] == ["", "slow"]
+
+
+def test_place__that_its_stream_has_left_is_read_again() -> None:
+    """A stream that takes a held event while its page is read gets the rest of it all the same."""
+    world = World()
+    for _ in range(3):
+        world.list.deliver()
+    world.connect()
+    for _ in range(4):
+        world.list.deliver()
+    world.connect()
+    world.go_live()
+    world.tell(5)
+    while world.hub.due_in_s() is not None:
+        # The stream that lacks nothing first: then the other one is offered what is held.
+        for place in sorted(world.hub.due(), key=lambda one: -one.cursor.offset):
+            word, page = world.list.read(place.cursor)
+            world.hub.catch_up(place, word, world.list.top, page)
+    assert [stream.cursor for stream in world.streams] == [world.list.top] * 2
