@@ -202,9 +202,12 @@ class Tab(Page):
         self.wait(lambda: self.states.count("live") >= times, f"live for {times} times")
         return self
 
-    def wait_for(self, number: int) -> None:
-        """Wait until the notification of this number has been shown."""
-        self.wait(lambda: number in self.numbers, f"number {number} is shown")
+    def wait_for(self, *numbers: int) -> None:
+        """Wait until the notifications of all these numbers have been shown.
+
+        One of them says nothing of the others: shards are read side by side.
+        """
+        self.wait(lambda: {*numbers} <= {*self.numbers}, f"numbers {numbers} are shown")
 
     def wait(self, condition: Any, what: str) -> None:
         """Wait for a condition; fail with all that the page was given."""

@@ -112,6 +112,9 @@ def test_bell__shows_the_same_over_restarts_of_gateway_and_writer(
         tabs = [Tab(chromium, profile, address).live() for profile in (one, two)]
         publish(admin, [1, 2], users=1)
         _expect(tabs, 2, 2)
+        for tab in tabs:
+            # The writer counts them, the gateway shows them: neither waits for the other.
+            tab.wait_for(1, 2)
         _ask(tabs[0], gateway.url, "/read", f"{{ ids: ['{first}'] }}")
         _expect(tabs, 1, 1)
         assert [_read(tab, gateway.url) for tab in tabs] == [{first}] * 2

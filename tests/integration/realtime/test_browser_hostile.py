@@ -243,5 +243,5 @@ def test_tab__that_reads_for_itself_goes_on_for_all(
         gateway.go_on()
         other.wait_for(4)
         assert other.numbers == [3, 4]
-        assert other.states[-1] == "live"
+        other.wait(lambda: other.states[-1] == "live", "events come as they happen")
         assert gateway.cursors == ["", "e.2.bbbb"]

@@ -60,7 +60,7 @@ def test_retracted__disappears_from_every_page(
         away.wait(lambda: away.states[-1] == "connecting", "the page is offline")
         unseen, _ = _publish(feed, 2), _publish(feed, 3)
         for tab in online:
-            tab.wait_for(3)
+            tab.wait_for(2, 3)
         for name in (seen, unseen):
             settings = {
                 "GALAXY_NOTIFY_WORKER__SHARDS": "2",
@@ -73,6 +73,7 @@ def test_retracted__disappears_from_every_page(
         for tab in tabs:
             tab.wait(lambda tab=tab: _taken_back(tab) == {seen, unseen}, "both are taken back")
             tab.wait(lambda tab=tab: tab.all("counts")[-1]["unread"] == 1, "one is unread")
+            tab.wait_for(1, 3)
             assert tab.all("reset") == []
         assert [tab.numbers for tab in tabs] == [[1, 2, 3], [1, 2, 3], [1, 3]]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -29,6 +29,12 @@ def send(place: GatewayProcess) -> Iterator[Publisher]:
         yield Publisher(client)
 
 
+def _leader(tabs: Sequence[Tab]) -> Tab:
+    """Return the tab that reads for the others, as soon as one does."""
+    (found,) = wait_until(lambda: [tab for tab in tabs if tab.leads], "one of the tabs reads")
+    return found
+
+
 def test_tabs_of_one_user__share_one_stream(
     chromium: Chromium, profile: str, site: Site, place: GatewayProcess, send: Publisher
 ) -> None:
@@ -36,17 +42,17 @@ def test_tabs_of_one_user__share_one_stream(
     address = site.page(place.url, "u1")
     tabs = [Tab(chromium, profile, address).live() for _ in range(3)]
     wait_until(lambda: open_streams(place) == 1, "streams: 1")
-    send(*["u1"] * 3)
+    numbers = send(*["u1"] * 3)
     for tab in tabs:
-        tab.wait_for(3)
+        tab.wait_for(*numbers)
     while len(tabs) > 1:
-        (leader,) = (tab for tab in tabs if tab.leads)
+        leader = _leader(tabs)
         send("u1")
         leader.close()
         tabs.remove(leader)
         send(*["u1"] * 3)
         for tab in tabs:
-            tab.wait_for(send.last)
+            tab.wait_for(*range(1, send.last + 1))
     assert tabs[0].numbers == list(range(1, 12))
     assert tabs[0].all("reset") == []
     wait_until(lambda: open_streams(place) == 1, "one stream is left")
@@ -65,8 +71,8 @@ def test_tab__that_reloads_reads_what_it_alone_has_missed(
             second.reload()
             wait_until(lambda: site.held, "the tab has left, and loads")
             send("u1", "u1")
-            first.wait_for(send.last)
-        second.wait_for(send.last)
+            first.wait_for(*range(1, send.last + 1))
+        second.wait_for(*range(1, send.last + 1))
         send("u1")
         for tab in (first, second):
             tab.wait_for(send.last)
@@ -87,7 +93,7 @@ def test_two_users__in_two_tabs_of_one_origin(
             for user, number in zip(users, send(*users), strict=True):
                 own[user].append(number)
         for user, tab in tabs:
-            tab.wait_for(own[user][-1])
+            tab.wait_for(*own[user])
             assert tab.numbers == own[user]
 
     exchange()
@@ -95,10 +101,10 @@ def test_two_users__in_two_tabs_of_one_origin(
     for _, tab in tabs:
         tab.reload()
     exchange()
-    leaving = [next(pair for pair in tabs if pair[0] == user and pair[1].leads) for user in users]
-    for pair in leaving:
-        pair[1].close()
-        tabs.remove(pair)
+    for user in users:
+        leader = _leader([tab for owner, tab in tabs if owner == user])
+        leader.close()
+        tabs.remove((user, leader))
     exchange()
 
 
@@ -112,7 +118,7 @@ def test_tab_of_another_profile__has_its_own_stream(
         wait_until(lambda: open_streams(place) == 2, "streams: 2")
         send("u1", "u1")
         for tab in tabs:
-            tab.wait_for(2)
+            tab.wait_for(1, 2)
             assert tab.numbers == [1, 2]
 
 
@@ -134,7 +140,7 @@ def test_tabs__without_locks_or_channels_have_a_stream_each(
     tabs[0].reload()
     send("u1")
     for tab in tabs:
-        tab.wait_for(2)
+        tab.wait_for(1, 2)
         assert tab.numbers == [1, 2]
 
 
@@ -149,11 +155,10 @@ def test_frozen_tab__loses_the_stream_to_one_that_works(
         address = site.page(place.url, "u1", silence=4000)
         first, second = (Tab(chromium, profile, address).live() for _ in range(2))
         first.freeze(True)
-        send("u1", "u1")
-        second.wait_for(2)
+        second.wait_for(*send("u1", "u1"))
         first.freeze(False)
         send("u1")
         for tab in (first, second):
-            tab.wait_for(3)
+            tab.wait_for(1, 2, 3)
             assert tab.numbers == [1, 2, 3]
         wait_until(lambda: open_streams(place) == 1, "one stream is left")
