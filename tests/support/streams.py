@@ -76,8 +76,13 @@ class StreamClient(AbstractContextManager["StreamClient"]):
         return self._frames.popleft()
 
     def expect(self, kind: str) -> Frame:
-        """Return the next event, which must be of this kind."""
-        frame = self.frame()
+        """Return the next event, which must be of this kind.
+
+        A `status` is passed over unless it is what is expected: on a machine that stands still for
+        a moment, Redis seems to be away to a gateway.
+        """
+        while (frame := self.frame()).kind == "status" != kind:
+            pass
         assert frame.kind == kind, frame
         return frame
 

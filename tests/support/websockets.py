@@ -93,8 +93,9 @@ class WebSocketClient(AbstractContextManager["WebSocketClient"]):
         return Said(*message.values())
 
     def expect(self, kind: str) -> Said:
-        """Return the next message, which must be of this kind."""
-        said = self.said()
+        """Return the next message, which must be of this kind; see `StreamClient.expect`."""
+        while (said := self.said()).kind == "status" != kind:
+            pass
         assert said.kind == kind, said
         return said
 

@@ -34,9 +34,8 @@ def test_rotation__loses_nothing(server: Server) -> None:
 def test_token__that_expires_ends_the_stream(server: Server) -> None:
     """It ends before its rotation; the token is refused from then on."""
     with gateway_on(server, realtime__jwt_leeway_ms=0) as gateway:
-        short = token(exp=time.time() + 3)
-        sent = request(Authorization=f"Bearer {short}")
-        with StreamClient(connect(gateway.url), sent) as client:
+        opened, sent = _until_open(gateway)
+        with opened as client:
             ending = client.until("bye")[-1].data
             assert ending["reason"] == "expired"
             assert ending["retry_ms"] > 0
@@ -44,6 +43,16 @@ def test_token__that_expires_ends_the_stream(server: Server) -> None:
         with StreamClient(connect(gateway.url), sent) as client:
             assert client.status == 401
             assert 'error="invalid_token"' in client.headers["www-authenticate"]
+
+
+def _until_open(gateway: GatewayProcess) -> tuple[StreamClient, bytes]:
+    """Open a stream with a token of seconds, which may have expired before it is used."""
+    while True:
+        sent = request(Authorization=f"Bearer {token(exp=time.time() + 3)}")
+        client = StreamClient(connect(gateway.url), sent)
+        if client.status == 200:
+            return client, sent
+        client.close()
 
 
 def test_streams__of_a_user_have_a_limit(server: Server) -> None:
@@ -78,9 +87,8 @@ def test_connections__have_a_limit(server: Server) -> None:
 def test_connects__have_a_rate(server: Server) -> None:
     """More than so many a second are sent away; some time later they are let in."""
     with gateway_on(server, realtime__connects_per_s=1) as gateway:
-        kinds = [_first_kind(gateway) for _ in range(20)]
-        assert kinds[0] == "hello"
-        assert "bye" in kinds
+        assert _first_kind(gateway) == "hello"
+        wait_until(lambda: _first_kind(gateway) == "bye", "two come within a second")
         wait_until(lambda: _first_kind(gateway) == "hello", "it is let in")
         assert gateway.metric("galaxy_notify_realtime_ended_total")
 
@@ -100,12 +108,12 @@ def test_slow_client__is_cut_off_alone(server: Server) -> None:
             (number,) = publish("u1", body=_LARGE)
             follower.follow(number)
         frames = slow.rest()
-        assert _ended(gateway, "slow") == 1
+        wait_until(lambda: _ended(gateway, "slow") == 1, "its end is counted")
         assert (frames[0].kind, frames[-1].kind) == ("hello", "bye")
         assert frames[-1].data["reason"] == "slow"
         assert follower.endings == []
         assert len(frames) < publish.last
-        offsets = [frame.data["offset"] for frame in frames[1:-1]]
+        offsets = [frame.data["offset"] for frame in frames if frame.kind == "notification"]
         assert offsets == list(range(1, len(offsets) + 1))
         assert follower.offsets == list(range(1, publish.last + 1))
         with gateway.open("u1", frames[-1].id) as again:

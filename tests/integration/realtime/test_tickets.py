@@ -185,11 +185,23 @@ def test_ticket__of_any_user(gateway: GatewayProcess, name: str) -> None:
 def test_ticket__lasts_no_longer_than_its_token(server: Server) -> None:
     """The stream ends with the token, and an expired one's ticket is refused."""
     with gateway_on(server, realtime__jwt_leeway_ms=0) as gateway:
-        exp = time.time() + 3
-        first, second = (_issue(gateway, exp=exp) for _ in range(2))
-        with _open(gateway, first) as stream:
+        first, second = _until_open(gateway)
+        with first as stream:
             assert stream.until("bye")[-1].data["reason"] == "expired"
         assert _status(gateway, second) == 401
+
+
+def _until_open(gateway: GatewayProcess) -> tuple[StreamClient, str]:
+    """Open a stream before the token of its ticket expires; return another ticket of that token."""
+    while True:
+        bearer = {"Authorization": f"Bearer {token(exp=time.time() + 3)}"}
+        with gateway.client() as client:
+            answers = [client.post(_ISSUE, headers=bearer).json() for _ in range(2)]
+        first, second = (str(answer.get("ticket")) for answer in answers)
+        stream = _open(gateway, first)
+        if stream.status == 200:
+            return stream, second
+        stream.close()
 
 
 def test_authorization__comes_before_a_ticket(gateway: GatewayProcess, user: str) -> None:
@@ -265,12 +277,11 @@ def test_tickets__count_as_connects(server: Server) -> None:
     """However often somebody asks, Redis is not kept busy; the answer says when to come back."""
     with gateway_on(server, realtime__connects_per_s=1) as gateway, gateway.client() as client:
         bearer = {"Authorization": f"Bearer {token()}"}
-        answers = [client.post(_ISSUE, headers=bearer) for _ in range(20)]
-        refused = [one for one in answers if one.status_code != 200]
-        assert refused
-        for one in refused:
-            problem(one, 503, "busy")
-            assert int(one.headers["retry-after"]) >= 1
+        answer = client.post(_ISSUE, headers=bearer)
+        while answer.status_code == 200:  # until two are asked for within a second
+            answer = client.post(_ISSUE, headers=bearer)
+        problem(answer, 503, "busy")
+        assert int(answer.headers["retry-after"]) >= 1
         wait_until(lambda: client.post(_ISSUE, headers=bearer).status_code == 200, "it is let in")
 
 
@@ -283,7 +294,7 @@ def test_ticket__is_never_logged(server: Server) -> None:
         for path in (f"/nowhere?ticket={ticket}", f"{WEBSOCKET_PATH}?ticket={ticket}"):
             with StreamClient(connect(gateway.url), request(path)) as client:
                 assert client.status >= 400
+        gateway.wait_for("stream opened")
         log = gateway.log.read_text()
-        assert "stream opened" in log
         for text in (ticket, ticket[:-1], ticket.rpartition(".")[2][:16], "nonsense-ticket"):
             assert text not in log

@@ -70,7 +70,7 @@ def test_resume__goes_on_behind_the_cursor(
         hello = websocket.expect("hello")
         assert (hello.id, hello.data["resumed"]) == (cursor, True)
         found = [websocket.expect("notification").data["data"]["number"] for _ in numbers]
-        assert found == numbers
+        assert sorted(found) == numbers  # They are on two shards, which are read side by side.
         numbers = publish(user)
         assert websocket.expect("notification").data["data"]["number"] == numbers[0]
 
@@ -167,12 +167,22 @@ def test_rotation_and_stop__are_announced(server: Server) -> None:
 def test_token__that_expires_ends_the_websocket(server: Server) -> None:
     """A new handshake with it is refused."""
     with gateway_on(server, realtime__jwt_leeway_ms=0) as gateway:
-        bearer = f"Bearer {token(exp=time.time() + 3)}"
-        with open_websocket(gateway, Authorization=bearer) as websocket:
+        websocket, bearer = _until_open(gateway)
+        with websocket:
             assert websocket.until("bye")[-1].data["reason"] == "expired"
             assert websocket.ends_with() == _GOING_AWAY
         with StreamClient(connect(gateway.url), handshake(Authorization=bearer)) as again:
             assert again.status == 401
+
+
+def _until_open(gateway: GatewayProcess) -> tuple[WebSocketClient, str]:
+    """Open a WebSocket with a token of seconds, which may have expired before it is used."""
+    while True:
+        bearer = f"Bearer {token(exp=time.time() + 3)}"
+        client = WebSocketClient(connect(gateway.url), handshake(Authorization=bearer))
+        if client.status == 101:
+            return client, bearer
+        client.close()
 
 
 def test_slow_client__is_cut_off_alone(server: Server) -> None:
@@ -188,9 +198,10 @@ def test_slow_client__is_cut_off_alone(server: Server) -> None:
             found = slow.until("bye")
             assert found[-1].data["reason"] == "slow"
             assert slow.ends_with() == _GOING_AWAY
-            offsets = [one.data["offset"] for one in found[1:-1]]
+            shown = [one for one in found if one.kind == "notification"]
+            offsets = [one.data["offset"] for one in shown]
             assert offsets == list(range(1, len(offsets) + 1))
-            with open_websocket(gateway, query=f"?cursor={found[-2].id}") as again:
+            with open_websocket(gateway, query=f"?cursor={shown[-1].id}") as again:
                 assert again.expect("hello").data["resumed"] is True
                 assert again.expect("notification").data["offset"] == offsets[-1] + 1
 
