@@ -10,6 +10,7 @@ from typing import Any
 import redis
 import redis.asyncio
 
+from galaxy_notify.model.cursor import Cursor
 from galaxy_notify.model.live_event import LiveEvent, unpack_live_event
 from galaxy_notify.realtime.consuming import EventDelivery
 from galaxy_notify.redis_client.runner import run
@@ -63,6 +64,16 @@ class Told:
             page = await self.inbox.read(50, 256)
             assert page.unread == 0
             found += [entry for entry in page.entries if isinstance(entry, Telling)]
+        return found
+
+    async def places(self, count: int) -> set[tuple[str, Cursor]]:
+        """Return the users and places of the next events, so many of them.
+
+        One may be told twice: by two members, and where an answer was lost.
+        """
+        found: set[tuple[str, Cursor]] = set()
+        while len(found) < count:
+            found |= {(one.user, one.cursor) for one in await self.tellings(1)}
         return found
 
 
