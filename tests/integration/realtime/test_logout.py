@@ -144,7 +144,8 @@ def test_logout__that_was_not_told_is_noticed(
     server: Server, admin: Any, command: CommandLine
 ) -> None:
     """By the next renewal of the presence: the inbox is gone, or its entry cannot be read."""
-    with gateway_on(server, realtime__presence_ttl_ms=3000) as gateway, gateway.open() as stream:
+    # The presence is there while the gateway stands still for a moment: it is renewed each 3 s.
+    with gateway_on(server, realtime__presence_ttl_ms=9000) as gateway, gateway.open() as stream:
         stream.expect("hello")
         inboxes = admin.keys("*:inbox")
         assert len(inboxes) == 1

@@ -52,7 +52,9 @@ def test_redis_emptied__is_a_reset(own_server: Server) -> None:
             publish("u1")
             assert stream.expect("reset").data["reason"] == "unknown"
             publish("u1")
-            assert stream.expect("notification").data["offset"] == 2
+            # The gateway may have noticed before the first of the two came: it is shown then.
+            found = stream.expect("notification").data["offset"]
+            assert found == 2 or stream.expect("notification").data["offset"] == 2
         with gateway.open("u1", cursor) as stream:
             assert [stream.frame().kind for _ in range(2)] == ["hello", "reset"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -256,6 +257,9 @@ def test_message__of_a_client_that_leaves_is_done(feed_places: FeedGateways, own
             _greeted(websocket)
             for name in ids:
                 _say(websocket, {"read": {"ids": [name]}})
+            # What was sent and not read is lost with a connection that is cut.
+            websocket.peer.shutdown(socket.SHUT_WR)
+            websocket.is_over()
         while stream.until("counts")[-1].data["unread"]:
             pass
     assert own.counts()["unread"] == 0
