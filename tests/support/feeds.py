@@ -106,6 +106,22 @@ class FeedProcess(DaemonProcess):
         """Its name in Redis."""
         return str(self.wait_for("feed started")["writer"])
 
+    @property
+    def says_each_reason_once(self) -> bool:
+        """Whether it has logged each reason of an outage of Postgres once.
+
+        On a machine that stands still there may be more than one outage.
+        """
+        said: set[str] = set()
+        for line in self.lines():
+            if line["event"] == "postgres available again":
+                said.clear()
+            elif line["event"] == "postgres unavailable":
+                if line["code"] in said:
+                    return False
+                said.add(line["code"])
+        return True
+
     def end(self) -> None:
         """Stop it as a supervisor does; it must end with 0."""
         self.wait_for("feed started")

@@ -117,7 +117,7 @@ def test_close__ends_while_postgres_hangs(server: Server) -> None:
     """FT-05: at the deadline it names what is left, also what is being sent just then."""
     with (
         running_postgres() as postgres,
-        feed_in(postgres, server.url, statement_timeout_ms=100) as feed,
+        feed_in(postgres, server.url, statement_timeout_ms=3000) as feed,
     ):
         feed.publish("u1", **PLAIN)
         postgres.pause()

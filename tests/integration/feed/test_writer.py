@@ -44,10 +44,11 @@ def test_writer__makes_a_row_of_each_event(server: Server, database: Postgres, s
         with feed_on(server, database) as feed:
             shards_keys = key_space.all_keys
             wait_until(
-                lambda: sum(unfinished(client, FEED_GROUP, keys) for keys in shards_keys) == 0,
+                lambda: all(unfinished(client, FEED_GROUP, keys) == 0 for keys in shards_keys),
                 "all are acknowledged",
             )
-            assert client.zrange(KEYS.feed_writers, 0, -1) == [feed.writer.encode()]
+            reported = [feed.writer.encode()]
+            wait_until(lambda: client.zrange(KEYS.feed_writers, 0, -1) == reported, "it reports")
             feed.end()
         assert client.zcard(KEYS.feed_writers) == 0
         assert marks_differ(client, database, shards) == []
