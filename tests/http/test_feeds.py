@@ -36,7 +36,7 @@ def process(server: Server, feed_database: Postgres) -> Iterator[ApiProcess]:
         entry("ann", "producer"),
         entry("grafana", "read-only"),
     ]
-    own = {"http__tokens": tokens, "http__max_batch": MOST, "feed__statement_timeout_ms": 2000}
+    own = {"http__tokens": tokens, "http__max_batch": MOST}
     with api_on(server, feed__url=feed_database.url, **own) as api:
         yield api
 

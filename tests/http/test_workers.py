@@ -83,9 +83,15 @@ def test_workers__share_the_address_and_the_metrics(server: Server) -> None:
         wait_until(both, "both have answered")
         with process.client() as api:
             assert api.post(PATH, json=INTENT).status_code == 201
-            text = api.get("/metrics").text
-    name = "galaxy_notify_http_request_duration_seconds_count"
-    assert set(re.findall(rf'{name}{{worker="(\d)",', text)) == {"1", "2"}
+            name = "galaxy_notify_http_request_duration_seconds_count"
+
+            def of_both() -> str:
+                text = api.get("/metrics").text
+                return (
+                    text if set(re.findall(rf'{name}{{worker="(\d)",', text)) == {"1", "2"} else ""
+                )
+
+            text = wait_until(of_both, "it has the metrics of both")
     assert text.count(f"# TYPE {name.removesuffix('_count')} histogram") == 1
 
 
