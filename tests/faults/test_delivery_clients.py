@@ -163,7 +163,7 @@ def test_rowd10__token_that_expires(delivery_run: NewDeliveryRun) -> None:
         gateway = one.gateway(realtime__jwt_leeway_ms=0)
         async with one.leaving():
             client = LiveClient("u0", [gateway.port], one.rng)
-            client.token = token("u0", exp=int(time.time()) + 4)
+            client.token = token("u0", exp=int(time.time()) + 12)
             one.clients.append(client)
             client.come()
             await one.until_connected()

@@ -10,7 +10,7 @@ import pytest
 from galaxy_notify.feed_store.store import FeedStore
 from galaxy_notify.settings.feed import FeedSettings
 from tests.faults.conftest import NewFeedRun
-from tests.faults.support.delivery_run import is_frozen, thaw
+from tests.faults.support.delivery_run import freeze, is_frozen, thaw
 from tests.faults.support.feed_run import FeedRun
 from tests.faults.support.redis_replica import has_all, replica_of
 from tests.support.events import write_deployment
@@ -24,8 +24,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.extended]
 def test_rowp5__marks_of_an_older_version_come_last(feed_run: NewFeedRun) -> None:
     """A writer freezes between COMMIT and its marks, others write more, then it goes on."""
     one = feed_run(shards=1)
-    late = one.writer("before_mark:stop,after_mark:stop")
+    # All are there before it comes, so that they are one batch.
     one.publish(range(20))
+    late = one.writer("before_mark:stop,after_mark:stop")
     wait_until(lambda: is_frozen(late), "it froze behind its COMMIT")
     assert one.rows() == 20
     one.writer()
@@ -40,8 +41,8 @@ def test_rowp5__marks_of_an_older_version_come_last(feed_run: NewFeedRun) -> Non
 def test_rowp5__writer_dies_before_its_marks(feed_run: NewFeedRun) -> None:
     """Whoever takes the batch over publishes the counts, though none of its rows is new."""
     one = feed_run(shards=1)
-    dying = one.writer("before_mark:kill")
     one.publish(range(100))
+    dying = one.writer("before_mark:kill")
     dying.ended()
     assert one.rows() == 100
     assert one.marks_behind()
@@ -53,14 +54,17 @@ def test_rowp5__writer_dies_before_its_marks(feed_run: NewFeedRun) -> None:
 def test_rowp5__redis_forgets_everything(feed_run: NewFeedRun) -> None:
     """After FLUSHALL the sweep finds that its place is lost, and publishes the counts of all."""
     one = feed_run()
-    one.writer()
+    writer = one.writer()
     one.publish(range(400))
     one.wait_until_written()
     one.assert_exact()
+    # Until it was seen that they are gone, nobody may publish them.
+    freeze(writer)
     with one.server.client() as client:
         client.flushall()
         write_deployment(client, shards=2)
     assert one.marks_behind()
+    thaw(writer)
     one.assert_counted()
 
 
@@ -68,7 +72,7 @@ def test_rowp5__failover_of_redis_loses_marks(feed_run: NewFeedRun) -> None:
     """A replica without the newest marks takes over: the sweep publishes them once more."""
     one = feed_run()
     with proxied(one.server.socket) as proxy, replica_of(one.server) as replica:
-        one.writer(variables={"GALAXY_NOTIFY_REDIS__URL": proxy.url})
+        writer = one.writer(variables={"GALAXY_NOTIFY_REDIS__URL": proxy.url})
         one.publish(range(200))
         one.wait_until_written()
         one.assert_exact()
@@ -78,10 +82,12 @@ def test_rowp5__failover_of_redis_loses_marks(feed_run: NewFeedRun) -> None:
         one.publish(range(200, 400))
         one.wait_until_written()
         one.assert_exact()
+        freeze(writer)
         proxy.upstream = replica.socket
         proxy.reset_all()
         one.server = replica
         assert one.marks_behind()
+        thaw(writer)
         one.assert_counted()
         one.publish(range(400, 500))
         one.wait_until_written()
