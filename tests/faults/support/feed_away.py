@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from statistics import quantiles
 from typing import Any, NamedTuple
 
@@ -101,8 +102,8 @@ async def feed_away(
             f" most, of {most:,}; all rows {written_s:.1f} s after it was back"
         )
         # Where the machine stands still for longer than the writer waits, that is one more outage.
-        assert writer.lines("postgres unavailable")
-        assert writer.lines("postgres available again")
+        for event in ("postgres unavailable", "postgres available again"):
+            await until(partial(writer.lines, event), f"the writer logs: {event}")
         # Beyond that no event is published.
         assert watched.longest < 2 * most
         assert watched.deliveries <= 1
