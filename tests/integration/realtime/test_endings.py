@@ -103,9 +103,10 @@ def test_slow_client__is_cut_off_alone(server: Server) -> None:
     ):
         publish = Publisher(client)
         follower.connect()
-        # More than the kernel takes for one who does not read.
-        for _ in range(120):
-            (number,) = publish("u1", body=_LARGE)
+        # More than the kernel takes for one who does not read, in few steps: who has read nothing
+        # for half a minute is dropped without a word.
+        for _ in range(30):
+            (number,) = publish("u1", body=_LARGE * 4)
             follower.follow(number)
         frames = slow.rest()
         wait_until(lambda: _ended(gateway, "slow") == 1, "its end is counted")

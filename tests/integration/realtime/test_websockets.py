@@ -192,8 +192,9 @@ def test_slow_client__is_cut_off_alone(server: Server) -> None:
         peer = connect(gateway.url, receive_bytes=4096)
         with gateway.follower() as follower, WebSocketClient(peer, handshake()) as slow:
             follower.connect()
-            for _ in range(120):
-                (number,) = publish("u1", body=_LARGE)
+            # In few steps: who has read nothing for half a minute is dropped without a word.
+            for _ in range(30):
+                (number,) = publish("u1", body=_LARGE * 4)
                 follower.follow(number)
             found = slow.until("bye")
             assert found[-1].data["reason"] == "slow"
