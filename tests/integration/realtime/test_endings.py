@@ -105,8 +105,8 @@ def test_slow_client__is_cut_off_alone(server: Server) -> None:
         follower.connect()
         # More than the kernel takes for one who does not read, in few steps: who has read nothing
         # for half a minute is dropped without a word.
-        for _ in range(30):
-            (number,) = publish("u1", body=_LARGE * 4)
+        for _ in range(12):
+            (number,) = publish("u1", body=_LARGE * 10)
             follower.follow(number)
         frames = slow.rest()
         wait_until(lambda: _ended(gateway, "slow") == 1, "its end is counted")

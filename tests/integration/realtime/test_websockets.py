@@ -193,8 +193,8 @@ def test_slow_client__is_cut_off_alone(server: Server) -> None:
         with gateway.follower() as follower, WebSocketClient(peer, handshake()) as slow:
             follower.connect()
             # In few steps: who has read nothing for half a minute is dropped without a word.
-            for _ in range(30):
-                (number,) = publish("u1", body=_LARGE * 4)
+            for _ in range(12):
+                (number,) = publish("u1", body=_LARGE * 10)
                 follower.follow(number)
             found = slow.until("bye")
             assert found[-1].data["reason"] == "slow"
