@@ -35,6 +35,10 @@ from tests.support.suite import FEW_EXAMPLES, MANY_EXAMPLES, WANTED, examples, r
 from tests.support.suite import VARIABLE as SUITE
 from tests.support.telemetry import logging_restored
 
+#: How long a call of ours waits for its answer in a test that does not say otherwise.
+_PATIENCE_S = 8.0
+_USUAL_S = connection.SOCKET_TIMEOUT_S
+
 # The machine may be busy: a slow example is no failure. `make test` tries the same ones each time;
 # where others are drawn each time it is no failure either that few of them are of use.
 _BY_LUCK = [HealthCheck.data_too_large, HealthCheck.filter_too_much]
@@ -58,8 +62,9 @@ def pytest_configure() -> None:
     for variable in ("COLUMNS", "LINES"):
         os.environ.pop(variable, None)
     seed_of_run()
-    # A busy machine may stand still for longer than a connection may take, in any test.
+    # A busy machine may stand still for longer than a connection or a call may take, in any test.
     pytest.MonkeyPatch().setattr(connection, "CONNECT_TIMEOUT_S", 20.0)
+    pytest.MonkeyPatch().setattr(connection, "SOCKET_TIMEOUT_S", _PATIENCE_S)
     Server.root = folder_in_memory()
     _hear_interrupts()
 
@@ -78,6 +83,12 @@ def _own_logging() -> Iterator[None]:
     """Leave no test the level of a command that ran in this process before it."""
     with logging_restored():
         yield
+
+
+@pytest.fixture
+def usual_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let calls give up as soon as they do in production, where a test waits for that."""
+    monkeypatch.setattr(connection, "SOCKET_TIMEOUT_S", _USUAL_S)
 
 
 @pytest.fixture(scope="session")

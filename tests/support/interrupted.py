@@ -16,11 +16,15 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+import pytest
+
 from galaxy_notify.background.notifier import BackgroundNotifier
 from galaxy_notify.background.options import BackgroundOptions
 from galaxy_notify.intake.notifier import Notifier
 from galaxy_notify.model.ids import id_for_key
+from galaxy_notify.redis_client import connection
 from tests.support.intents import PLAIN, intent
+from tests.support.wait import HANG_S
 
 _SIGNALS, _LATEST_S = 400, 0.0006
 
@@ -138,6 +142,8 @@ def _interrupted(work: Callable[[], None], then: Callable[[str], object]) -> int
 def main() -> None:
     """Run what the command line names."""
     what, url = sys.argv[1:]
+    # As in every test: no call ends because the machine stands still.
+    pytest.MonkeyPatch().setattr(connection, "SOCKET_TIMEOUT_S", HANG_S)
     found = {"lines": lines, "signals": signals, "background": background}[what](url)
     sys.stdout.write(json.dumps(found))
 

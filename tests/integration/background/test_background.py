@@ -140,6 +140,7 @@ def test_redis__killed_and_restarted_costs_nothing(
     assert len(outages) == 1, outages
 
 
+@pytest.mark.usefixtures("usual_timeout")
 @pytest.mark.parametrize("how", ["reset", "silence"])
 def test_reply__that_is_lost_makes_no_second_notification(
     server: Server, deploy: Deploy, proxy: Proxy, how: Any

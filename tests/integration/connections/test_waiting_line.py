@@ -25,8 +25,9 @@ from tests.support.intents import PLAIN
 from tests.support.servers import Server
 from tests.support.wait import HANG_S, until, wait_until
 
-#: One call after another over one connection: longer together than a call may take.
-_CALLERS, _BLOCKS_S = 9, 0.3
+#: One call after another over one connection: longer together than a call may take, which is long
+#: enough for a machine that stands still.
+_CALLERS, _BLOCKS_S, _MAY_TAKE_S = 15, 0.3, 4.0
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_async_pool__serves_all_in_order_for_as_long_as_redis_answers(server: Se
     served: list[int] = []
 
     async def run() -> None:
-        client = async_client(server.url, connections=1)
+        client = async_client(server.url, connections=1, socket_timeout=_MAY_TAKE_S)
 
         async def call(place: int) -> None:
             assert await client.blpop(["nothing"], _BLOCKS_S) is None
@@ -76,7 +77,7 @@ def _waiting(pool: Any, callers: int) -> bool:
 
 def test_pool__serves_all_in_order_for_as_long_as_redis_answers(server: Server) -> None:
     """The same for threads."""
-    client = sync_client(server.url, connections=1)
+    client = sync_client(server.url, connections=1, socket_timeout=_MAY_TAKE_S)
     pool: Any = client.connection_pool
     served: list[int] = []
     held = pool.get_connection()

@@ -109,6 +109,7 @@ def test_consumer__stops_during_an_outage() -> None:
         asyncio.run(scenario(server))
 
 
+@pytest.mark.usefixtures("usual_timeout")
 def test_consumer__frozen_server(server: Server) -> None:
     """A server that answers too late delays events, and loses none."""
     seen = Seen()

@@ -135,6 +135,7 @@ def test_accept_many__takes_thousands_in_few_round_trips(
     assert commands(deployment) - before < 30
 
 
+@pytest.mark.usefixtures("usual_timeout")
 def test_accept_many__says_which_are_unknown(
     any_server: Server, deploy: Deploy, proxy: Proxy
 ) -> None:

@@ -19,6 +19,7 @@ from tests.support.wait import wait_until
 from tests.support.worker import WorkerHarness
 
 
+@pytest.mark.usefixtures("usual_timeout")
 @both_roads
 def test_slow_link__gets_smaller_batches(any_server: Server, deploy: Deploy) -> None:
     """A claim too large to arrive in time is asked again for less, until something gets through."""

@@ -41,6 +41,7 @@ def test_claim__whose_reply_was_lost_gives_the_same_again(
     _lose_a_claim(deploy(any_server), proxy, "reset")
 
 
+@pytest.mark.usefixtures("usual_timeout")
 @leased_road
 def test_claim__that_was_never_answered_gives_the_same_again(
     server: Server, deploy: Deploy, bundled: Proxy
@@ -69,6 +70,7 @@ def test_publish__whose_reply_was_lost_published_once(
     _lose_a_publish(deploy(any_server), proxy, "reset", road)
 
 
+@pytest.mark.usefixtures("usual_timeout")
 @both_roads
 def test_publish__that_was_never_answered_published_once(
     server: Server, deploy: Deploy, bundled: Proxy, road: Road
@@ -107,6 +109,7 @@ def test_settle__that_never_ran_is_made_good(
     assert all(route.attempts == 0 for route in deployment.routes().values())
 
 
+@pytest.mark.usefixtures("usual_timeout")
 @leased_road
 def test_claim__that_timed_out_takes_half_until_one_succeeds(
     server: Server, deploy: Deploy, bundled: Proxy
@@ -181,6 +184,7 @@ def test_accept__whose_reply_was_reset_is_sent_again_by_itself(
     assert {member.partition("/")[0] for member in deployment.routes()} == ids
 
 
+@pytest.mark.usefixtures("usual_timeout")
 def test_accept__without_an_answer_is_repeated_with_its_id(
     server: Server, deploy: Deploy, bundled: Proxy
 ) -> None:

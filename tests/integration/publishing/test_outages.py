@@ -19,7 +19,7 @@ from tests.support.refusing import Refusal, misconfigured, out_of_memory, read_o
 from tests.support.roads import both_roads
 from tests.support.servers import Server, each_server, running
 from tests.support.telemetry import Lines
-from tests.support.wait import wait_until
+from tests.support.wait import HANG_S, wait_until
 
 REFUSALS = [(out_of_memory, "OOM"), (misconfigured, "MISCONF"), (read_only, "READONLY")]
 
@@ -121,6 +121,7 @@ def test_settle__refused_by_the_server_writes_nothing(
     assert deployment.totals() == {"accepted": 3, "published": 3}
 
 
+@pytest.mark.usefixtures("usual_timeout")
 @both_roads
 def test_paused_server__is_waited_for(server: Server, deploy: Deploy, lines: Lines) -> None:
     """A server that answers nothing for longer than a call may take costs nothing but time."""
@@ -128,9 +129,11 @@ def test_paused_server__is_waited_for(server: Server, deploy: Deploy, lines: Lin
     with deployment.worker_harness().running():
         deployment.notify("u0")
         wait_until(deployment.entries, "it works")
-        # Longer than a call may take, and than it takes until the next one is sent.
-        deployment.client.client_pause(6000, all=False)
-        wait_until(lambda: told(lines, "redis unavailable"), "the outage is told")
+        deployment.client.client_pause(1000 * int(HANG_S), all=False)
+        try:
+            wait_until(lambda: told(lines, "redis unavailable"), "the outage is told")
+        finally:
+            deployment.client.client_unpause()
         wait_until(lambda: told(lines, "redis available again"), "the end is told")
         deployment.notify("u1")
         wait_until(lambda: len(deployment.entries()) == 2, "it goes on")
