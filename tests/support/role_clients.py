@@ -122,6 +122,7 @@ def consumes(stage: Stage) -> Iterator[None]:
         client.xgroup_create(events.KEYS.stream, "gateway", id="0", mkstream=True)
         events.publish(client, 1, 2, 3)
         client.xreadgroup("gateway", "gone", {events.KEYS.stream: ">"}, count=1)
+        events.leave_idle(client)
         events.publish(client, 4)
         client.xadd(events.KEYS.stream, {"nothing": "of ours"})
         seen = events.Seen(3)

@@ -15,9 +15,9 @@ import redis
 from galaxy_notify.gateway import Event
 from tests.support.events import (
     KEYS,
-    QUICK,
     SeenBatches,
     consuming_batches,
+    leave_idle,
     number_of,
     pending,
     pending_entries,
@@ -92,7 +92,7 @@ def test_batches__killed_in_a_batch(server: Server) -> None:
     seen = SeenBatches()
 
     async def scenario(client: redis.Redis) -> None:
-        async with consuming_batches(server, seen, options=QUICK):
+        async with consuming_batches(server, seen):
             await until(lambda: unfinished(client) == 0, "everything is acknowledged")
 
     with server.client() as client:
@@ -106,6 +106,7 @@ def test_batches__killed_in_a_batch(server: Server) -> None:
             assert process.stdout.readline() == "3\n"
             process.send_signal(signal.SIGKILL)
         assert len(pending_entries(client)) == 3
+        leave_idle(client)
         asyncio.run(scenario(client))
     assert seen.numbers == [[1, 2, 3]]
     assert {event.deliveries for event in seen.batches[0]} == {2}

@@ -7,8 +7,11 @@ from dataclasses import replace
 from math import inf
 from typing import Any
 
+import pytest
+
 from galaxy_notify.gateway import Event
 from galaxy_notify.gateway.handler import LeftForLater
+from galaxy_notify.redis_client.async_retries import StopFlag
 from tests.support.events import (
     KEYS,
     PATIENT,
@@ -25,17 +28,32 @@ from tests.support.servers import Server
 from tests.support.wait import HANG_S, until
 
 
-def test_batches__fill_behind_one_that_was_not_full(server: Server) -> None:
-    """A first event comes at once; those behind it share the next batch."""
+def test_batches__fill_behind_one_that_was_not_full(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A first event comes at once; those behind it share the next batch, after the wait."""
     seen = SeenBatches()
+    waits, is_over = asyncio.Event(), asyncio.Event()
+    wait = StopFlag.wait
+
+    async def waited(stop: StopFlag, seconds: float = inf) -> bool:
+        if not HANG_S / 2 < seconds <= HANG_S:
+            return await wait(stop, seconds)
+        waits.set()
+        await is_over.wait()
+        return False
 
     async def scenario() -> None:
-        async with consuming_batches(server, seen, options=replace(PATIENT, batch_wait_s=2.0)):
+        async with consuming_batches(server, seen, options=replace(PATIENT, batch_wait_s=HANG_S)):
             publish(client, 1)
-            await until(lambda: seen.numbers == [[1]], "the first comes alone")
+            await waits.wait()
+            assert seen.numbers == [[1]]
             for number in (2, 3, 4):
                 publish(client, number)
+            is_over.set()
             await until(lambda: len(seen.flat) == 4, "all come")
+
+    monkeypatch.setattr(StopFlag, "wait", waited)
 
     with server.client() as client:
         write_deployment(client)
@@ -70,14 +88,15 @@ def test_batches__of_a_slow_handler_are_not_taken_over(server: Server) -> None:
         await may_go.wait()
 
     async def scenario() -> None:
-        quick = replace(PATIENT, reclaim_idle_s=1.0)
+        # So long that it keeps them also where all stand still for a while.
+        quick = replace(PATIENT, reclaim_idle_s=6.0)
         patient = replace(quick, handler_timeout_s=inf, keeps_claims=True)
         async with consuming_batches(server, slow, options=patient):
             publish(client, 1, 2, 3)
             await begun.wait()
             async with consuming_batches(server, others, consumer="gw-2", options=quick):
                 claims = calls(client, "xclaim")
-                await until(lambda: calls(client, "xclaim") >= claims + 8, "it keeps its claims")
+                await until(lambda: calls(client, "xclaim") >= claims + 5, "it keeps its claims")
                 entries = pending_entries(client)
                 assert {entry["consumer"] for entry in entries} == {b"gw-1"}
                 assert max(entry["times_delivered"] for entry in entries) <= 1

@@ -16,10 +16,10 @@ from galaxy_notify.redis_client.faults import RedisFault, fault_in
 from tests.support.events import (
     KEYS,
     PATIENT,
-    QUICK,
     SeenBatches,
     consuming_batches,
     event_id,
+    leave_idle,
     number_of,
     parked,
     pending,
@@ -101,11 +101,8 @@ def test_batches__take_over_from_a_dead_consumer(any_server: Server) -> None:
         client.zadd(KEYS.seen("gateway"), {event_id(2): 1_900_000_000_000})
         publish(client, 5)
         client.xreadgroup("gateway", "dead", {KEYS.stream: ">"})
-        # All at once idle for long: none is taken over before the others.
-        for entry in pending_entries(client):
-            owner, ids = entry["consumer"], [entry["message_id"]]
-            client.xclaim(KEYS.stream, "gateway", owner, 0, ids, idle=10_000, justid=True)
-        async with consuming_batches(any_server, seen, options=QUICK):
+        leave_idle(client)
+        async with consuming_batches(any_server, seen):
             publish(client, 4)
             await until(lambda: unfinished(client) == 0, "everything is acknowledged")
 
@@ -159,8 +156,9 @@ def test_batches__stop_finishes_the_batch_in_hand(server: Server) -> None:
             may_end.set()
         (left,) = pending_entries(client)
         assert left["times_delivered"] == 1
+        leave_idle(client)
         seen = SeenBatches()
-        async with consuming_batches(server, seen, consumer="gw-2", options=QUICK):
+        async with consuming_batches(server, seen, consumer="gw-2"):
             await until(lambda: sorted(seen.flat) == [2, 3], "the rest comes again")
 
     with server.client() as client:

@@ -14,6 +14,7 @@ from tests.support.events import (
     Seen,
     consuming,
     event_id,
+    leave_idle,
     pending,
     publish,
     unfinished,
@@ -104,6 +105,7 @@ def test_consumer__redelivers_what_a_dead_consumer_left(any_server: Server) -> N
         client.xgroup_create(KEYS.stream, "gateway", "0")
         client.xreadgroup("gateway", "dead", {KEYS.stream: ">"})
         client.zadd(KEYS.seen("gateway"), {event_id(2): 1_900_000_000_000})
+        leave_idle(client)
         async with consuming(any_server, seen):
             publish(client, 4)
             await until(lambda: unfinished(client) == 0, "everything is acknowledged")

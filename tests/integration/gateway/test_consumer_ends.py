@@ -11,7 +11,7 @@ from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.gateway import ConsumerOptions, Event, GatewayConsumer
 from galaxy_notify.redis_state.keys import Keys
 from tests.support.events import (
-    QUICK,
+    PATIENT,
     Seen,
     consuming,
     event_id,
@@ -100,7 +100,7 @@ def test_consumer__cancelled(server: Server) -> None:
     async def scenario(client: redis.Redis) -> None:
         publish(client, 1)
         async with GatewayConsumer.from_url(
-            server.url, group="gateway", consumer="gw-1", options=QUICK
+            server.url, group="gateway", consumer="gw-1", options=PATIENT
         ) as gateway:
             running = asyncio.ensure_future(gateway.run(handler))
             await began.wait()

@@ -15,6 +15,7 @@ from tests.support.events import (
     consuming,
     event_fields,
     event_id,
+    leave_idle,
     parked,
     pending_entries,
     publish,
@@ -146,6 +147,7 @@ def test_consumer__parks_what_kills_its_consumers(server: Server) -> None:
         client.xgroup_create(KEYS.stream, "gateway", "0")
         client.xreadgroup("gateway", "dead", {KEYS.stream: ">"})
         client.xclaim(KEYS.stream, "gateway", "dead", 0, [poison], retrycount=3)
+        leave_idle(client)
         async with consuming(server, seen):
             await until(lambda: unfinished(client) == 0, "it is parked")
 
@@ -167,7 +169,7 @@ def test_consumer__handler_that_hangs(server: Server) -> None:
         done.append(event.event_id)
 
     options = ConsumerOptions(
-        reclaim_idle_s=0.6, handler_timeout_s=0.2, retry_min_s=0.05, max_deliveries=2, concurrency=4
+        handler_timeout_s=0.2, retry_min_s=0.05, max_deliveries=2, concurrency=4
     )
 
     async def scenario(client: redis.Redis) -> None:
@@ -191,6 +193,7 @@ def test_consumer__trimmed_while_pending(any_server: Server) -> None:
         publish(client, 1, 2)
         client.xgroup_create(KEYS.stream, "gateway", "0")
         client.xreadgroup("gateway", "dead", {KEYS.stream: ">"})
+        leave_idle(client)
         client.xtrim(KEYS.stream, maxlen=0, approximate=False)
         publish(client, 3)
         async with consuming(any_server, seen):

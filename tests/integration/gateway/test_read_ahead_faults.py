@@ -6,7 +6,6 @@ import asyncio
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,9 +14,8 @@ import redis
 from galaxy_notify.gateway import shard
 from galaxy_notify.gateway.shard import ShardReader
 from tests.support.events import (
-    PATIENT,
-    QUICK,
     consuming,
+    leave_idle,
     pending,
     pending_entries,
     publish,
@@ -193,8 +191,8 @@ def test_read_ahead__killed(server: Server, run: str) -> None:
     handler = Holding(-1)
 
     async def scenario(client: redis.Redis) -> None:
-        options = replace(PATIENT, reclaim_idle_s=QUICK.reclaim_idle_s)
-        async with consuming(server, handler, options=options):
+        leave_idle(client)
+        async with consuming(server, handler):
             await until(lambda: unfinished(client) == 0, "everything is acknowledged")
 
     with server.client() as client:

@@ -9,7 +9,7 @@ from galaxy_notify.gateway import Event
 from tests.properties.hostile.corpus import ENTRIES
 from tests.support.events import (
     KEYS,
-    QUICK,
+    PATIENT,
     consuming,
     event_fields,
     parked,
@@ -47,7 +47,7 @@ def test_entry__is_parked_or_handled(server: Server) -> None:
         planted = _plant(client)
 
         async def consume() -> None:
-            async with consuming(server, _read, options=QUICK):
+            async with consuming(server, _read, options=PATIENT):
                 await until(
                     lambda: len(parked(client)) >= len(bad), "all bad entries are parked", 60
                 )
