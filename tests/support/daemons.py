@@ -158,10 +158,19 @@ class Supervisor:
         """Return the messages of one kind, such as ``STATUS``."""
         return [text for text in self.heard if text.startswith(f"{word}=")]
 
+    def catch_up(self) -> None:
+        """Wait until everything that was sent so far has been heard."""
+        mark = f"MARK={len(self.told('MARK'))}"
+        self._send(mark)
+        wait_until(lambda: mark in self.heard, "it has heard everything")
+
     def close(self) -> None:
         """Stop listening."""
+        self._send("")
+
+    def _send(self, text: str) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
-            out.sendto(b"", self.address)
+            out.sendto(text.encode(), self.address)
 
     def _listen(self) -> None:
         with self._socket:

@@ -119,18 +119,18 @@ def test_accept__that_the_server_forgot_is_made_again(
         async def accept_many(self, intents: Iterable[IntentLike]) -> list[Receipt]:
             receipts = await super().accept_many(intents)
             if not _told(lines, "redis unavailable"):
-                kept = deployment.client.dump(KEYS.stream)
+                kept.append(deployment.client.dump(KEYS.stream))
                 deployment.client.flushall()
                 deployment.client.set(KEYS.stream, "not back yet")
-                asyncio.get_running_loop().call_later(0.3, _restore, kept)
             return receipts
 
-    def _restore(kept: Any) -> None:
-        deployment.client.delete(KEYS.stream)
-        deployment.client.restore(KEYS.stream, 0, kept)
+    kept: list[Any] = []
 
     async def main() -> None:
         async with reading(deployment.settings, notifier=Forgetful(deployment.settings)):
+            await until(lambda: _told(lines, "redis unavailable"), "it is away")
+            deployment.client.delete(KEYS.stream)
+            deployment.client.restore(KEYS.stream, 0, kept[0])
             await until(lambda: _told(lines, "redis available again"), "it is back")
             await until(lambda: not left(deployment.client), "it is acknowledged")
 

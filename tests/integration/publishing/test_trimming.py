@@ -120,7 +120,7 @@ def test_claiming__holds_for_no_other_policy(
 
 def test_idle_group__no_longer_holds(any_server: Server, deploy: Deploy, lines: Lines) -> None:
     """A group whose consumers were not seen for long is passed by; that is told and counted."""
-    deployment = deploy(any_server, gateway__max_len=10, gateway__group_idle_ms=2000)
+    deployment = deploy(any_server, gateway__max_len=10)
     deployment.client.xgroup_create(deployment.keys.stream, "left", id="0", mkstream=True)
     harness = deployment.worker_harness()
     ids = publish(deployment, harness, 19)
@@ -128,7 +128,10 @@ def test_idle_group__no_longer_holds(any_server: Server, deploy: Deploy, lines: 
     harness.tidy()
     assert stream_ids(deployment)[-18:] == ids[-18:]
     seen = deployment.now()
-    wait_until(lambda: deployment.now() > seen + 2050, "it was not seen for long")
+    wait_until(lambda: deployment.now() > seen + 1, "it was not seen for a moment")
+    # From here on that is long.
+    impatient = deployment.settings_at(any_server.url, gateway__group_idle_ms=1)
+    harness.shards[0].state.publisher.settings = impatient
     harness.tidy()
     assert stream_ids(deployment) == ids[-10:]
     publish(deployment, harness, 10)
