@@ -128,8 +128,7 @@ class PostgresServer:
     def kill(self) -> None:
         """End all its processes as a crash would, with SIGKILL."""
         process = self._running()
-        process.send_signal(signal.SIGSTOP)  # so that it starts no more of them
-        wait_until(lambda: state_of(process.pid) in "TZ", "Postgres is frozen")
+        self._freeze_first()
         killed = self._signal_all(signal.SIGKILL)
         process.wait(HANG_S)
         # A killed process holds the shared memory until it is gone; a new server refuses to start.
@@ -143,7 +142,9 @@ class PostgresServer:
 
     def pause(self) -> None:
         """Freeze all its processes: connections stay and new ones are taken, nothing answers."""
-        self._signal_all(signal.SIGSTOP)
+        self._freeze_first()
+        frozen = self._signal_all(signal.SIGSTOP)
+        wait_until(lambda: all(state_of(pid) in "TZX" for pid in frozen), "Postgres is frozen")
 
     def resume(self) -> None:
         """Let all its frozen processes go on."""
@@ -197,6 +198,12 @@ class PostgresServer:
         if self._process is None:
             raise RuntimeError("Postgres was not started")
         return self._process
+
+    def _freeze_first(self) -> None:
+        """Freeze the first process, so that it starts no more of them."""
+        first = self._running()
+        first.send_signal(signal.SIGSTOP)
+        wait_until(lambda: state_of(first.pid) in "TZ", "Postgres is frozen")
 
     def _signal_all(self, what: signal.Signals) -> list[int]:
         """Send a signal to the first process, then to those that serve its connections."""
