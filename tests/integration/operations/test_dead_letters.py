@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
+from typing import Any
 
 import pytest
 
@@ -85,9 +86,11 @@ def test_move__killed_half_way_is_completed_by_running_it_again(
     with dead_letter_fixture(server) as deployment:
         deployment.bury(number=1000)
         arguments = command_line("dead", verb, "--all", "--yes", "--rate", "100")
+        others = _clients(deployment)
         with subprocess.Popen(arguments, env=cli_environment(server)) as process:
             wait_until(lambda: deployment.total(field) >= 60, "some are moved")
             process.send_signal(signal.SIGKILL)
+        wait_until(lambda: _clients(deployment) <= others, "what it had sent was run")
         moved = deployment.total(field)
         assert 60 <= moved < 1000
         assert len(deployment.dead()) == 1000 - moved
@@ -96,6 +99,11 @@ def test_move__killed_half_way_is_completed_by_running_it_again(
         assert f"moved {1000 - moved} of {1000 - moved}" in again.stdout
         assert deployment.total(field) == 1000
         deployment.assert_conserved()
+
+
+def _clients(deployment: DeadLetterFixture) -> set[str]:
+    clients: Any = deployment.client.client_list()
+    return {client["id"] for client in clients}
 
 
 class LostReplies(DeadLetterIndex):

@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from galaxy_notify.realtime import connections as connections_module
+from galaxy_notify.realtime import tokens as tokens_module
 from galaxy_notify.realtime.connection import Connection
 from galaxy_notify.realtime.connections import Connections, ConnectRate
 from galaxy_notify.realtime.message import Message
@@ -60,9 +61,10 @@ class _Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Clock]:
-    """Give the clock that connections go by."""
+    """Give the clock that connections and their tokens go by."""
     made = _Clock()
     monkeypatch.setattr(connections_module, "monotonic", made)
+    monkeypatch.setattr(tokens_module, "time", made)
     return made  # type: ignore[return-value]
 
 
@@ -75,7 +77,8 @@ def _connections(**own: Any) -> Connections:
 def _add(connections: Connections, user: str = "u1", expires_in_s: float = 3600.0) -> _Connection:
     made = _Connection(user)
     made.wrote_at = vars(connections_module)["monotonic"]()
-    connections.add(cast("Connection", made), TokenUser(user, time(), time() + expires_in_s))
+    now = vars(tokens_module)["time"]()
+    connections.add(cast("Connection", made), TokenUser(user, now, now + expires_in_s))
     return made
 
 

@@ -14,6 +14,7 @@ from galaxy_notify.realtime.tokens import TokenUser
 from galaxy_notify.redis_client.faults import BUSY, Fault, RedisFault, Remedy
 from galaxy_notify.web.problems import Problem
 from tests.support.gateways import KEY_SPACE
+from tests.support.wait import HANG_S
 
 _USER = TokenUser("u1", 1000.0, 2000.0)
 
@@ -60,6 +61,7 @@ def test_token__of_before_a_logout_is_void(
 
 def test_redis__that_is_away_is_not_asked_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for it, and no token is void meanwhile."""
+    monkeypatch.setattr(logouts_module, "_AWAY_S", HANG_S)
     server = _Redis(_fault("timeout"), [b"2000000"])
     assert _voids(monkeypatch, server, 3) == [False] * 3
     assert server.asked == 1
