@@ -25,6 +25,7 @@ from tests.support.dead_letters import dead_letter_fixture
 from tests.support.deployment import DeploymentFixture, member_of
 from tests.support.founded import found_deployment
 from tests.support.intents import PLAIN
+from tests.support.replica_pair import Pair
 from tests.support.roads import Road
 from tests.support.servers import Server, each_server, main_server, running, servers_found
 from tests.support.telemetry import Lines, json_logs, logging_restored
@@ -45,22 +46,6 @@ CONFIRMS_IN_TIME: list[Any] = [
 ] or [pytest.param("", marks=pytest.mark.skip("needs redis-server 8"))]
 
 
-class Pair:
-    """A primary and its replica."""
-
-    def __init__(self, primary: Server, replica: Server) -> None:
-        self.primary = primary
-        self.replica = replica
-
-    def go_on(self) -> None:
-        """Let a paused replica go on, and wait until it has all there is."""
-        self.replica.resume()
-        with self.primary.client() as client:
-            wait_until(
-                lambda: client.set("mark", "x") and client.wait(1, 500) == 1, "the replica has all"
-            )
-
-
 @pytest.fixture
 def lines() -> Iterator[Lines]:
     """Send JSON logs to memory and give a function that reads them all."""
@@ -69,7 +54,9 @@ def lines() -> Iterator[Lines]:
 
 
 @pytest.fixture(params=each_server())
-def pair(request: pytest.FixtureRequest, lines: Lines) -> Iterator[Pair]:
+def pair(
+    request: pytest.FixtureRequest, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Pair]:
     """Run a primary and a replica that follows it."""
     del lines
     with ExitStack() as stack:
@@ -82,7 +69,7 @@ def pair(request: pytest.FixtureRequest, lines: Lines) -> Iterator[Pair]:
                 lambda: client.info("replication").get("slave0", {}).get("state") == "online",
                 "the replica follows",
             )
-        yield Pair(primary, replica)
+        yield Pair(primary, replica, monkeypatch)
 
 
 def test_replicas__an_accept_waits_for_them(pair: Pair) -> None:
@@ -91,7 +78,7 @@ def test_replicas__an_accept_waits_for_them(pair: Pair) -> None:
     found_deployment(pair.primary.url)
     with Notifier.from_url(pair.primary.url, **given) as notifier:
         assert notifier.accept(PLAIN).status == "accepted"
-        pair.replica.pause()
+        pair.pause()
         with pytest.raises(Unavailable, match=UNSAFE) as first:
             notifier.accept(PLAIN)
         name = first.value.notification_id
@@ -114,7 +101,7 @@ def test_replicas__a_publish_by_script_waits_for_them(pair: Pair) -> None:
         deployment.notify("a")
         assert harness.step() == 1
         deployment.notify("b")
-        pair.replica.pause()
+        pair.pause()
         with pytest.raises(RedisFault, match=UNSAFE):
             harness.step()
         assert harness.step() == 0
@@ -155,7 +142,7 @@ def test_replicas__a_route_taken_back_twice_waits_for_them(pair: Pair) -> None:
     with Notifier.from_url(pair.primary.url, durability="replicas:1") as notifier:
         name = notifier.accept(PLAIN).notification_id
         assert name
-        pair.replica.pause()
+        pair.pause()
         for _ in range(2):
             with pytest.raises(Unavailable, match=UNSAFE):
                 notifier.cancel(name, route="push:user-7")
@@ -171,7 +158,7 @@ def test_replicas__a_publish_waits_for_them(pair: Pair, lines: Lines, road: Road
     with deployment.worker_harness().running():
         first = deployment.notify("a")
         wait_until(lambda: deployment.event_ids() == [member_of(first, "a")], "it is published")
-        pair.replica.pause()
+        pair.pause()
         with pytest.raises(Unavailable):
             deployment.notify("b")
         told = ("redis unavailable", "unconfirmed")
@@ -190,7 +177,7 @@ def test_replicas__a_replay_and_a_cancel_wait_for_them(pair: Pair) -> None:
     command = command_for(pair.primary, REDIS__DURABILITY="replicas:1")
     with dead_letter_fixture(pair.primary) as letters:
         (member,) = letters.bury(["push:u"])
-        pair.replica.pause()
+        pair.pause()
         replayed = command.run("dead", "replay", member, "--yes")
         assert replayed.exit_code == 1
         assert re.search(rf"1 not moved: .*({UNSAFE}|did not answer)", replayed.stdout)

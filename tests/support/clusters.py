@@ -18,6 +18,8 @@ from tests.support.wait import wait_until
 _SLOTS = 16384
 _BUS = 10_000
 _KEYS_AT_ONCE = 100
+#: After which a node is given up, and replaced: on a busy machine each may stand still for a while.
+_AWAY_MS = 6000
 
 
 class Cluster:
@@ -31,7 +33,7 @@ class Cluster:
                 binary,
                 port=str(_port_with_bus()),
                 cluster_enabled="yes",
-                cluster_node_timeout="1500",
+                cluster_node_timeout=str(_AWAY_MS),
                 cluster_require_full_coverage="no",
                 appendonly="yes",
                 repl_diskless_sync_delay="0",

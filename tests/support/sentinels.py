@@ -23,7 +23,7 @@ class Sentinel:
     """A sentinel process."""
 
     def __init__(self, binary: ServerBinary, primary_port: int, password: str) -> None:
-        """Prepare a sentinel that gives a primary up after a second."""
+        """Prepare a sentinel that gives a primary up once it has stood still for long."""
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
         self._binary = binary
@@ -32,8 +32,8 @@ class Sentinel:
         self._config.write_text(
             f"port {self.port}\nbind 127.0.0.1\ndir {self._folder.name}\n"
             f"sentinel monitor {NAME} 127.0.0.1 {primary_port} 2\n"
-            f"sentinel down-after-milliseconds {NAME} 1000\n"
-            f"sentinel failover-timeout {NAME} 4000\n"
+            f"sentinel down-after-milliseconds {NAME} 4000\n"
+            f"sentinel failover-timeout {NAME} 8000\n"
         )
         if password:
             with self._config.open("a") as config:
