@@ -29,7 +29,10 @@ _AGE = """
     UPDATE feed_item SET at = at - interval '2 days' WHERE mod(id, 7) = 0;
     COMMIT
 """
-_BLOCKED = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+_BLOCKED = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE wait_event_type = 'Lock' AND datname = current_database()
+"""
 
 
 class Clients:
@@ -198,7 +201,11 @@ def test_isolation__that_a_database_was_given(feed: FeedFixture, level: str) -> 
 
     async def many() -> None:
         for _ in range(5):
-            await asyncio.gather(*(feed.store.insert([new_item("u1")]) for _ in range(8)))
+            items = [new_item("u1") for _ in range(8)]
+            # Each waits for its lock, however long the one before it holds that.
+            await asyncio.gather(
+                *(feed.store.insert([item], lock_timeout_ms=None) for item in items)
+            )
 
     feed.run(many())
     assert feed.unread() == (40, 40)

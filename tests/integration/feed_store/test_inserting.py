@@ -121,9 +121,10 @@ def test_insert__beside_a_lock(feed: FeedFixture) -> None:
 def test_insert__beside_a_lock_with_short_statements(feed: FeedFixture) -> None:
     """Where statements may take less than a lock may, a lock is still no outage."""
     feed.insert(new_item("held"))
-    with feed.impatient(400) as store, feed.postgres.client(autocommit=False) as client:
+    with feed.impatient(6000) as store, feed.postgres.client(autocommit=False) as client:
         client.execute("SELECT FROM feed_user WHERE user_id = 'held' FOR UPDATE")
-        made = feed.run(store.insert([new_item("held"), new_item("free")]))
+        items = [new_item("held"), new_item("free")]
+        made = feed.run(store.insert(items, lock_timeout_ms=60_000))
         assert made.blocked == {"held"}
         assert made.counts.keys() == {"free"}
 
