@@ -19,7 +19,7 @@ from hypothesis.internal.constants_ast import Constants
 from galaxy_notify.embedded.binaries import ServerBinary, version_key
 from galaxy_notify.embedded.postgres_binaries import find_postgres
 from galaxy_notify.feed_store.migrations import migrate
-from galaxy_notify.redis_client import connection
+from galaxy_notify.redis_client import access, connection
 from galaxy_notify.settings import FeedSettings
 from tests.support.postgres import Postgres, PostgresServer, quick_server
 from tests.support.roads import ROADS, Road
@@ -65,6 +65,8 @@ def pytest_configure() -> None:
     # A busy machine may stand still for longer than a connection or a call may take, in any test.
     pytest.MonkeyPatch().setattr(connection, "CONNECT_TIMEOUT_S", 20.0)
     pytest.MonkeyPatch().setattr(connection, "SOCKET_TIMEOUT_S", _PATIENCE_S)
+    for name in ("socket_timeout", "socket_connect_timeout"):  # of who asks where the primary is
+        pytest.MonkeyPatch().setitem(access._ASKING, name, 3.0)
     Server.root = folder_in_memory()
     _hear_interrupts()
 
