@@ -115,7 +115,7 @@ def _schedule(stage: Stage) -> None:
     _step(2, "Schedule: on time, never early")
     due_ms = time.time_ns() // 1_000_000 + 1500
     intent = _intent("game.reminder", ["ada"], "reminder", due_at=due_ms)
-    receipt = stage.notifier.accept(intent)
+    (receipt,) = stage.accept(intent)
     stage.wait_total("published", 3)
     late_ms = stage.published_ms(receipt.notification_id) - due_ms
     echo(f"  Due in 1.5 s, and in the stream {good(f'{late_ms} ms after it was due')}.")
@@ -123,14 +123,14 @@ def _schedule(stage: Stage) -> None:
 
 def _retry(stage: Stage) -> None:
     _step(3, "Temporary failure: retried with backoff")
-    receipt = stage.notifier.accept(_intent("mail.slow", ["grace"], "slow"))
+    (receipt,) = stage.accept(_intent("mail.slow", ["grace"], "slow"))
     stage.wait_total("published", 4)
     stage.run("show", str(receipt.notification_id))
 
 
 def _dead_letter_and_replay(stage: Stage) -> None:
     _step(4, "Permanent failure: dead letter and replay")
-    stage.notifier.accept(_intent("mail.broken", ["ada"], "broken"))
+    stage.accept(_intent("mail.broken", ["ada"], "broken"))
     stage.wait_total("dead_lettered", 1)
     stage.run("dead", "ls")
     stage.repair()
@@ -146,7 +146,7 @@ def _kill(stage: Stage, victim: int) -> None:
     recipients = [f"user-{number}" for number in range(_STORM // _GAMES)]
     intents = [_intent("game.over", recipients, f"over-{game}") for game in range(_GAMES)]
     before = stage.total("published")
-    stage.notifier.accept_many(intents)
+    stage.accept(*intents)
     os.kill(victim, signal.SIGKILL)
     left = before + _STORM - stage.total("published")
     echo(f"  Daemon {victim} was killed with {left:,} routes left.")

@@ -7,26 +7,31 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import click
 
 from galaxy_notify.cli.demo import REPAIRED_VARIABLE
 from galaxy_notify.cli.output import echo
 from galaxy_notify.cli.screen import faint
+from galaxy_notify.errors import Unavailable
 from galaxy_notify.gateway import Event, GatewayConsumer
 from galaxy_notify.intake.notifier import Notifier
+from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.model.ids import Target
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_inspect.notifications import read_notification
 from galaxy_notify.redis_inspect.servers import read_server_name, read_totals
-from galaxy_notify.redis_state.deployment import Deployment, connect
-from galaxy_notify.settings import Settings, load_settings
+from galaxy_notify.redis_state.deployment import connect
+from galaxy_notify.settings import load_settings
 from galaxy_notify.signals import SIGNALS
 
-_PATIENCE_S: Final = 20.0
+T = TypeVar("T")
+
+#: For each step; a busy machine may publish slowly, and its disk let a call wait for seconds.
+_PATIENCE_S: Final = 60.0
 _LOOK_EVERY_S: Final = 0.02
 _STOP_S: Final = 15.0
 _SETTINGS: Final = """\
@@ -59,7 +64,7 @@ class Stage:
         self._environ = own | {REPAIRED_VARIABLE: str(self._repaired)}
         settings = load_settings(str(self._config), environ=self._environ)
         self.notifier = Notifier(settings)
-        self.deployment = _join(settings)
+        self.deployment = _patiently(lambda: connect(settings, join=True))
         self._daemons: list[subprocess.Popen[bytes]] = []
         SIGNALS.cleanups.append(self.abandon)
 
@@ -144,9 +149,13 @@ class Stage:
         SIGNALS.raise_if_ending()
         return seen
 
+    def accept(self, *intents: dict[str, Any]) -> list[Receipt]:
+        """Accept intents; each has a key, so that they may be handed in again."""
+        return _patiently(lambda: self.notifier.accept_many(intents))
+
     def total(self, name: str) -> int:
         """Return how many routes have had this outcome since the deployment began."""
-        return read_totals(self.deployment).get(name, 0)
+        return _patiently(lambda: read_totals(self.deployment)).get(name, 0)
 
     def wait_total(self, name: str, at_least: int) -> float:
         """Wait until this many routes have an outcome, and return the seconds it took."""
@@ -169,14 +178,14 @@ class Stage:
         return [sys.executable, "-m", "galaxy_notify", "--config", str(self._config), *arguments]
 
 
-def _join(settings: Settings) -> Deployment:
-    """Found the deployment; a busy machine's disk may let the first write wait for seconds."""
+def _patiently(call: Callable[[], T]) -> T:
+    """Return what a call returns that may be repeated, once Redis answers it."""
     deadline = time.monotonic() + _PATIENCE_S
     while True:
         SIGNALS.raise_if_ending()
         try:
-            return connect(settings, join=True)
-        except RedisFault:
+            return call()
+        except (RedisFault, Unavailable):
             if time.monotonic() > deadline:
                 raise
             time.sleep(_LOOK_EVERY_S)
