@@ -21,6 +21,7 @@ from galaxy_notify.embedded.postgres_binaries import find_postgres
 from galaxy_notify.feed_store.migrations import migrate
 from galaxy_notify.redis_client import access, connection
 from galaxy_notify.settings import FeedSettings
+from tests.support.patience import CALL_S, CONNECT_S
 from tests.support.postgres import Postgres, PostgresServer, quick_server
 from tests.support.roads import ROADS, Road
 from tests.support.seed import VARIABLE, seed_of_run
@@ -35,8 +36,6 @@ from tests.support.suite import FEW_EXAMPLES, MANY_EXAMPLES, WANTED, examples, r
 from tests.support.suite import VARIABLE as SUITE
 from tests.support.telemetry import logging_restored
 
-#: How long a call of ours waits for its answer in a test that does not say otherwise.
-_PATIENCE_S = 8.0
 _USUAL_S = connection.SOCKET_TIMEOUT_S
 
 # The machine may be busy: a slow example is no failure. `make test` tries the same ones each time;
@@ -63,8 +62,8 @@ def pytest_configure() -> None:
         os.environ.pop(variable, None)
     seed_of_run()
     # A busy machine may stand still for longer than a connection or a call may take, in any test.
-    pytest.MonkeyPatch().setattr(connection, "CONNECT_TIMEOUT_S", 20.0)
-    pytest.MonkeyPatch().setattr(connection, "SOCKET_TIMEOUT_S", _PATIENCE_S)
+    pytest.MonkeyPatch().setattr(connection, "CONNECT_TIMEOUT_S", CONNECT_S)
+    pytest.MonkeyPatch().setattr(connection, "SOCKET_TIMEOUT_S", CALL_S)
     for name in ("socket_timeout", "socket_connect_timeout"):  # of who asks where the primary is
         pytest.MonkeyPatch().setitem(access._ASKING, name, 3.0)
     Server.root = folder_in_memory()

@@ -9,6 +9,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from galaxy_notify.cli.demo_stage import _patiently
+from galaxy_notify.errors import Unavailable
+from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
+from tests.support.patience import patient
 from tests.support.wait import HANG_S
 
 
@@ -22,7 +26,7 @@ def test_demo__tells_the_whole_story_and_leaves_nothing() -> None:
         timeout=HANG_S,
         check=False,
         # What a user has set for a deployment of his own must not reach the demo.
-        env={**os.environ, "GALAXY_NOTIFY_WORKER__SHARDS": "7", "TMPDIR": str(folder)},
+        env=patient({**os.environ, "GALAXY_NOTIFY_WORKER__SHARDS": "7", "TMPDIR": str(folder)}),
     )
     assert done.returncode == 0, done.stdout + done.stderr
     told = done.stdout
@@ -32,3 +36,17 @@ def test_demo__tells_the_whole_story_and_leaves_nothing() -> None:
     assert late is not None  # never early: no minus sign
     assert "A gateway reads 20,005 events: 0 missing, 0 twice." in told
     folder.rmdir()  # which it can be, when it is empty
+
+
+def test_demo__asks_again_where_redis_is_late() -> None:
+    """On a machine that stands still for a moment it goes on."""
+    late = RedisFault(Fault("timeout", Remedy.RETRY, "Timeout reading"))
+    answers: list[Exception | int] = [late, Unavailable("late"), 7]
+
+    def call() -> int:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert _patiently(call) == 7

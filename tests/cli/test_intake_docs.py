@@ -16,6 +16,7 @@ from galaxy_notify.settings import settings_from
 from tests.cli.test_readme import path_with_program
 from tests.support.documents import commands, names, text_of
 from tests.support.intake import KEYS, hand_in, intake_on, left, rejects
+from tests.support.patience import patient
 from tests.support.program import ROOT, environment
 from tests.support.servers import Server
 from tests.support.wait import wait_until
@@ -51,7 +52,7 @@ def test_page__shows_commands_that_work(
                 command,
                 shell=True,
                 cwd=ROOT,
-                env=environment(server, PATH=path_with_program),
+                env=patient(environment(server, PATH=path_with_program)),
                 capture_output=True,
                 text=True,
                 check=False,

@@ -12,6 +12,7 @@ from galaxy_notify import Inspector
 from galaxy_notify.operations import dead_letters, listing
 from tests.support.command import CommandLine, command_for
 from tests.support.documents import commands, names, runnable, text_of
+from tests.support.patience import patient
 from tests.support.program import environment
 from tests.support.servers import Server
 
@@ -24,7 +25,7 @@ def _run(server: Server, document: str) -> str:
     """Run the program of a document and return what it prints."""
     (block,) = runnable(document, "python")
     program = [sys.executable, "-c", block.text.replace(URL, server.url)]
-    env = environment(server)
+    env = patient(environment(server))
     done = subprocess.run(program, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -19,6 +19,7 @@ from galaxy_notify.redis_state.roles import Role
 from galaxy_notify.settings import settings_from
 from tests.support.documents import commands, names, runnable, text_of
 from tests.support.founded import found_deployment
+from tests.support.patience import patient
 from tests.support.program import ROOT, daemon, delivered, environment, program
 from tests.support.roles import PASSWORD, stage
 from tests.support.servers import Server
@@ -69,7 +70,7 @@ def test_readme__shows_commands_that_work(server: Server, path_with_program: str
                 re.sub(r"\bID\b", notification_id, command),
                 shell=True,
                 cwd=ROOT,
-                env=environment(server, PATH=path_with_program),
+                env=patient(environment(server, PATH=path_with_program)),
                 capture_output=True,
                 text=True,
                 check=False,
@@ -93,7 +94,7 @@ def test_readme__shows_a_producer_that_works(server: Server) -> None:
     for word in ("accepted", "duplicate"):
         done = subprocess.run(
             [sys.executable, "-c", PRODUCER.replace(URL, server.url)],
-            env=environment(server),
+            env=patient(environment(server)),
             capture_output=True,
             text=True,
             check=True,

@@ -16,6 +16,7 @@ from galaxy_notify.model.preference import SEVERITIES, Reason
 from tests.support.command import CommandLine, command_for
 from tests.support.documents import commands, rows, runnable, text_of
 from tests.support.founded import found_deployment
+from tests.support.patience import patient
 from tests.support.program import environment
 from tests.support.servers import Server
 
@@ -60,7 +61,7 @@ def test_rules__shows_a_program_that_works(server: Server) -> None:
     told = []
     for block in runnable(RULES, "python"):
         program = [sys.executable, "-c", block.text.replace(URL, server.url)]
-        env = environment(server)
+        env = patient(environment(server))
         done = subprocess.run(program, env=env, capture_output=True, text=True, check=True)
         told += done.stdout.splitlines()
     types = {"chat.message": {"channels": []}, "chat.typing": {"in_app": False}}

@@ -16,6 +16,7 @@ from galaxy_notify.cli.group import cli
 from tests.support.command import CommandLine
 from tests.support.command_sweep import ALSO_COMMANDS, ARGUMENTS, CONDITIONS, SERVING, leaves
 from tests.support.dead_letters import DeadLetterFixture
+from tests.support.patience import patient
 from tests.support.postgres import Postgres
 from tests.support.program import ROOT
 from tests.support.wait import HANG_S, wait_until
@@ -49,7 +50,7 @@ def test_commands__have_no_defect(
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.command_sweep", condition, str(tmp_path)],
         cwd=ROOT,
-        env=os.environ | command.environ | feed,
+        env=patient(os.environ | command.environ | feed),
         capture_output=True,
         text=True,
         check=False,

@@ -13,6 +13,7 @@ from galaxy_notify.background.stats import DropReason
 from tests.support.background import NOWHERE
 from tests.support.deployment import Deploy
 from tests.support.documents import names, rows, runnable
+from tests.support.patience import patient
 from tests.support.program import ROOT, environment
 from tests.support.servers import Server
 
@@ -27,7 +28,7 @@ def told(server: Server, folder: Path, url: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", example],
         cwd=folder,
-        env=environment(server, PYTHONPATH=str(ROOT)),
+        env=patient(environment(server, PYTHONPATH=str(ROOT))),
         capture_output=True,
         text=True,
         check=True,

@@ -11,6 +11,7 @@ from galaxy_notify.cli.group import cli
 from galaxy_notify.feed import Publication
 from tests.support.direct_feeds import migrated
 from tests.support.documents import rows, runnable
+from tests.support.patience import patient
 from tests.support.postgres import Postgres
 from tests.support.program import ROOT, environment
 from tests.support.servers import Server
@@ -25,7 +26,7 @@ def test_page__shows_a_program_that_works(postgres: Postgres, server: Server) ->
     program = program.replace("redis://localhost:6379/0", server.url)
     done = subprocess.run(
         [sys.executable, "-c", program],
-        env=environment(server, PYTHONPATH=str(ROOT)),
+        env=patient(environment(server, PYTHONPATH=str(ROOT))),
         capture_output=True,
         text=True,
         check=True,

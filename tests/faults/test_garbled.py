@@ -50,7 +50,7 @@ LIMITS = leases.ClaimLimits(members=8, ttl_ms=1000, bytes=1 << 20, record_bytes=
 _TRIPS = 9
 #: How long a reply is waited for that never ends.
 _PATIENCE_S = 0.05
-_LONG_S = 1.0
+_LONG_S = 4.0
 
 Client = redis.asyncio.Redis
 
@@ -175,8 +175,8 @@ def test_row22__any_kind_of_reply_to_a_change(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Accept, reschedule and cancel tell what they do not know as unavailable."""
-    monkeypatch.setattr(connection, "SOCKET_TIMEOUT_S", _PATIENCE_S)
     found_deployment(server.url)
+    monkeypatch.setattr(connection, "SOCKET_TIMEOUT_S", _PATIENCE_S)
     for trouble in _troubles():
         with (
             faulty(server.socket, Random(1), trouble) as proxy,

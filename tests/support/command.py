@@ -12,6 +12,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from galaxy_notify.cli.group import cli
+from tests.support.patience import patient
 from tests.support.servers import Server
 
 # Nobody listens there, and nobody may.
@@ -46,7 +47,7 @@ class CommandLine:
         """Start a command as a process of its own; use it in ``with``."""
         return subprocess.Popen(
             [sys.executable, "-m", "galaxy_notify", *arguments],
-            env=os.environ | self.environ,
+            env=patient(os.environ | self.environ),
             text=True,
             **options,
         )

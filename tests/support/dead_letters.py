@@ -23,6 +23,7 @@ from galaxy_notify.redis_state.accept_calls import intent_accept
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.settlement import Bury, Settlement
 from galaxy_notify.redis_state.shared_settings import KeySpace, SharedSettings
+from tests.support.patience import patient
 from tests.support.records import encode_notification
 from tests.support.servers import Server
 from tests.support.wait import HANG_S
@@ -228,8 +229,9 @@ def run_cli(
 
 def cli_environment(server: Server, shards: int = 1) -> dict[str, str]:
     """Return the environment in which the CLI finds the test server."""
-    return os.environ | {
+    ours = {
         "GALAXY_NOTIFY_REDIS__URL": f"unix://{server.socket}",
         "GALAXY_NOTIFY_WORKER__SHARDS": str(shards),
         "GALAXY_NOTIFY_WORKER__CHANNELS": "push,email",
     }
+    return patient(os.environ | ours)

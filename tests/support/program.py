@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.patience import patient
 from tests.support.servers import Server
 from tests.support.wait import HANG_S
 
@@ -36,7 +37,7 @@ def program(
     return subprocess.run(
         [*PROGRAM, *arguments],
         cwd=ROOT,
-        env=environment(server, **variables),
+        env=patient(environment(server, **variables)),
         input=stdin,
         capture_output=True,
         text=True,

@@ -48,9 +48,7 @@ def test_entry__is_parked_or_handled(server: Server) -> None:
 
         async def consume() -> None:
             async with consuming(server, _read, options=PATIENT):
-                await until(
-                    lambda: len(parked(client)) >= len(bad), "all bad entries are parked", 60
-                )
+                await until(lambda: len(parked(client)) >= len(bad), "all bad entries are parked")
                 await until(lambda: unfinished(client) == 0, "all others are handled")
 
         asyncio.run(consume())

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -174,11 +175,12 @@ def test_collector__alive_gets_metrics_and_resource(monkeypatch: pytest.MonkeyPa
         listener.settimeout(HANG_S)
         port = listener.getsockname()[1]
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", f"http://127.0.0.1:{port}/m")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", f"{HANG_S:.0f}")
         monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.name=named-outside")
         telemetry = start_telemetry({"service.instance.id": "worker-one"})
         assert isinstance(telemetry, Recorder)
         everything(telemetry)
-        posted = posted_to(listener, telemetry.shutdown)
+        posted = posted_to(listener, partial(telemetry.shutdown, HANG_S))
     assert posted.startswith(b"POST /m HTTP/1.1")
     for text in (b"worker-one", b"named-outside", b"galaxy_notify.routes.published"):
         assert text in posted
