@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from tests.support.daemons import DaemonProcess
+from tests.support.patience import patient
 from tests.support.servers import Server
 from tests.support.wait import HANG_S
 
@@ -49,6 +50,10 @@ class ApiProcess(DaemonProcess):
         return httpx.Client(
             base_url=self.url, headers=headers, timeout=HANG_S, verify=False, **options
         )
+
+    def _environment(self) -> dict[str, str]:
+        # A request fails where Redis does not answer in time.
+        return patient(super()._environment())
 
 
 @contextmanager

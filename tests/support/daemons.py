@@ -66,11 +66,14 @@ class DaemonProcess:
             self.process = subprocess.Popen(
                 [*program, "--config", str(self.config), *self._options, self._command],
                 cwd=ROOT,
-                env=environment(self.server, **self.variables),
+                env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log if self._stderr is None else self._stderr,
             )
+
+    def _environment(self) -> dict[str, str]:
+        return environment(self.server, **self.variables)
 
     def lines(self, event: str = "") -> list[dict[str, Any]]:
         """Return what it has logged, or the lines of one event."""

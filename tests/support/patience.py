@@ -17,8 +17,8 @@ _HOOK = Path(__file__).parent / "patient"
 def patient(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a command that is to wait as long as the tests themselves.
 
-    A command ends with an error where Redis does not answer in time; daemons, which go on, have
-    the bounds of production.
+    A command ends with an error where Redis does not answer in time, and so does a request to the
+    HTTP API; daemons, which go on, have the bounds of production.
     """
     path = os.pathsep.join(filter(None, [str(_HOOK), environ.get("PYTHONPATH", "")]))
     return {**environ, "PYTHONPATH": path, "GN_PATIENCE_S": f"{CALL_S} {CONNECT_S}"}
