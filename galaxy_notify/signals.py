@@ -28,8 +28,9 @@ from typing import Any, Final
 PATIENCE_S: Final = 14.5
 #: Seconds a process may take after a second signal.
 IMPATIENCE_S: Final = 2.0
-#: Seconds before its forced exit at which a hung process ends what it started.
-CLEARING_S: Final = 0.5
+#: Seconds before its forced exit at which a hung process ends what it started: enough for a thread
+#: that a busy machine lets wait.
+CLEARING_S: Final = 1.5
 _HANDLED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _ENDING: Final = (signal.SIGTERM, signal.SIGINT)
 
