@@ -39,14 +39,21 @@ class OverflowThread(Thread):
         """Move some intents, or wait a moment for an overflow."""
         intents = self._queue.overflow(self._batch, _STEP_BYTES, _SYNC_S)
         try:
-            if intents:
-                self._move(intents)
-            if time.monotonic() - self._synced_at >= _SYNC_S:
-                self._synced_at = time.monotonic()
-                self._spill.sync()
+            try:
+                if intents:
+                    self._move(intents)
+            finally:
+                # Also where the disk takes nothing: of what was sent the log may fill it, and
+                # only a sync empties the log.
+                self._sync()
         except OSError as error:
             self._edge.down("disk", error.strerror or type(error).__name__)
             self._stopping.wait(_SYNC_S)
+
+    def _sync(self) -> None:
+        if time.monotonic() - self._synced_at >= _SYNC_S:
+            self._synced_at = time.monotonic()
+            self._spill.sync()
 
     def _move(self, intents: list[bytes]) -> None:
         try:
