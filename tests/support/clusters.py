@@ -55,6 +55,9 @@ class Cluster:
             if number < 3:
                 mine = range(number * share, min((number + 1) * share, _SLOTS))
                 self.ask(node, "ADDSLOTS", *mine)
+            # As the usual tools do. Nodes with equal epochs settle that later, by a higher one: if
+            # it settles while a slot moves, the old owner may take it back, and its keys are gone.
+            self.ask(node, "SET-CONFIG-EPOCH", number + 1)
             self.ask(node, "MEET", "127.0.0.1", self.nodes[0].port)
         wait_until(lambda: all(self._knows(node, 6) for node in self.nodes), "all have met")
         for number in range(3):
