@@ -32,7 +32,7 @@ local function needing(key)
   local states = try('HMGET', key, unpack(routes))
   if fault(states) then return nil end
   for _, state in ipairs(states) do
-    if state and state:find('^1[pfd]') then needed = needed + 1 end
+    if state and state:find('^[12][pfd]') then needed = needed + 1 end
   end
   return needed
 end

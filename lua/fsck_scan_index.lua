@@ -2,7 +2,7 @@
 --
 -- Read a page of an index. Members that are consistent with their state are skipped; all
 -- others are returned, for a closer look. Only the head of a state is known here. Of each
--- kind of body, one state is returned with all members that have the same body, for the
+-- format and body, one state is returned with all members that have the same, for the
 -- caller to check.
 --
 -- KEYS
@@ -16,7 +16,7 @@
 --   6 count      int  about how many members a page has
 --   7 held_ms    int  the longest delay with which a worker releases a route
 -- RETURNS the next cursor, how many members were read, those to look at more closely,
--- and for each kind of body one state with it and the members that have it
+-- and for each format and body one state with them and the members that have them
 
 local tag, now, index, channel = ARGV[1], now_ms(ARGV[2]), ARGV[3], ARGV[4]
 local schedule, dead = tag .. 'schedule:' .. channel, tag .. 'dead:' .. channel
@@ -43,7 +43,7 @@ end
 -- Return the status and the two times of a state, if its head can be read.
 local function head(state)
   if not state or fault(state) or #state > LONGEST then return nil end
-  local status, times = state:sub(1, BODY - 1):match('^1([pfd])(%d+)$')
+  local status, times = state:sub(1, BODY - 1):match('^[12]([pfd])(%d+)$')
   if not status or #times ~= BODY - AT then return nil end
   return status, tonumber(state:sub(AT, DUE - 1)), tonumber(due_of(state))
 end
@@ -64,13 +64,13 @@ local function is_sound(member, state, score, died, count, ttls)
 end
 
 local function sort(member, state)
-  local body = state:sub(BODY)
-  if body == '' then return end
-  if not kinds[body] then
-    kinds[body] = {state, {}}
-    bodies[#bodies + 1] = kinds[body]
+  local kind = state:sub(1, 1) .. state:sub(BODY)
+  if kind == '1' then return end
+  if not kinds[kind] then
+    kinds[kind] = {state, {}}
+    bodies[#bodies + 1] = kinds[kind]
   end
-  local alike = kinds[body][2]
+  local alike = kinds[kind][2]
   alike[#alike + 1] = member
 end
 

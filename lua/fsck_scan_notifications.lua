@@ -50,7 +50,7 @@ local function is_sound(id)
   local names, states = states_of(key)
   if not names then return false end
   for i, name in ipairs(names) do
-    local status = states[i] and states[i]:match('^1([pfdPcesx])')
+    local status = states[i] and states[i]:match('^[12]([pfdPDcesx])')
     if not status then return false end
     if status:find('[pfd]') then
       needing = needing + 1

@@ -37,7 +37,7 @@ local function statuses(key)
   end
   routes = routes + #small
   for _, state in ipairs(#small > 0 and call('HMGET', key, unpack(small)) or {}) do
-    see(state:match('^1(%a)') or '?')
+    see(state:match('^[12](%a)') or '?')
   end
   for status, number in pairs(numbers) do
     flat[#flat + 1] = status

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from galaxy_notify.fsck.pages import PAGE, is_foreign
-from galaxy_notify.model.route import FORMAT, newer_format
+from galaxy_notify.model.route import FORMATS, NEEDING, STATUS_OF, newer_state
 from galaxy_notify.redis_client.flows import Flow, unwrap
 from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.scripts import Argument, Command, ScriptCall, script
@@ -20,8 +20,6 @@ _MOST_FIELDS: Final = 4000
 _NO_KEY: Final = -2
 # Redis counts in 64 bits: what is longer was not counted.
 _NUMBER: Final = re.compile(rb"-?[0-9]{1,18}")
-_NEEDING: Final = b"pfd"
-_STATUSES: Final = b"pfPdcesx"
 
 
 @dataclass
@@ -47,7 +45,7 @@ class SeenNotification:
     @property
     def needing(self) -> int:
         """Return how many routes need it."""
-        return sum(state[1:2] in _NEEDING for state in self.states.values())
+        return sum(STATUS_OF.get(state[1:2]) in NEEDING for state in self.states.values())
 
     @property
     def counted(self) -> int | None:
@@ -85,13 +83,13 @@ def should_be_indexed(one: SeenNotification, state: bytes) -> bool:
 
     One that cannot be read may have ended: its notification knows, as long as it does not expire.
     """
-    if newer_format(state):
+    if newer_state(state):
         return False
-    return state[1:2] in _NEEDING if _is_readable(state) else one.ttl_ms == -1
+    return STATUS_OF[state[1:2]] in NEEDING if _is_readable(state) else one.ttl_ms == -1
 
 
 def _is_readable(state: bytes) -> bool:
-    return state[:1] == FORMAT and state[1:2] in _STATUSES and len(state) > 1
+    return state[:1] in FORMATS and state[1:2] in STATUS_OF
 
 
 class Balance(NamedTuple):

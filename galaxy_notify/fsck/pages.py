@@ -122,6 +122,7 @@ def keys_of_wrong_type(keys: Keys, channels: Sequence[str]) -> Flow[list[str]]:
         Command(["ZCARD", keys.workers]),
         Command(["SISMEMBER", keys.paused, ""]),
         Command(["XLEN", keys.orphans]),
+        Command(["XLEN", keys.deliveries]),
         Command(["XLEN", keys.parked]),
         Command(["XLEN", keys.stream]),
         Command(["XLEN", keys.feed_backlog]),

@@ -7,7 +7,7 @@ from typing import Final
 
 from galaxy_notify.fsck.pages import HELD_BACK_MS
 from galaxy_notify.fsck.routes import SeenRoute, Wanted
-from galaxy_notify.model.route import PUBLISHABLE, Failure, Route, Status, newer_format
+from galaxy_notify.model.route import PUBLISHABLE, Failure, Route, Status, newer_state
 from galaxy_notify.model.wording import duration
 
 # A score may be infinite.
@@ -28,7 +28,7 @@ class Verdict:
 def judge(seen: SeenRoute, actor: str) -> Verdict | None:
     """Return what is wrong with a route; None for nothing, or while a worker has it."""
     route, live = seen.route, _is_leased(seen)
-    if newer_format(seen.state):
+    if newer_state(seen.state):
         return None
     if seen.is_home and route is not None and route.status in PUBLISHABLE:
         return _waiting(seen, route, actor, live=live)

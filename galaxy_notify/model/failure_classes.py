@@ -1,4 +1,4 @@
-"""The failure classes of dead letters."""
+"""The failure classes of dead letters, and why a route that was due is not sent."""
 
 from __future__ import annotations
 
@@ -12,4 +12,13 @@ FAILURE_CLASSES: Final = (
     "record_missing",
     "record_corrupt",
     "lease_abandoned",
+)
+
+#: Every reason of a route that was due on an external channel, and was not sent.
+SKIPPED_AT_SEND: Final = (
+    "no_contact",
+    "unsubscribed",
+    "endpoint_disabled",
+    "read",
+    "expires_first",
 )

@@ -208,6 +208,11 @@ def readable_record(notification_id: str, raw: bytes | None) -> Notification | N
         return None
 
 
+def newer_record(raw: bytes) -> bool:
+    """Return whether a later version than this one wrote a record."""
+    return raw[:1].isdigit() and raw[:1] > FORMAT
+
+
 class RouteGroup(NamedTuple):
     """Routes of a notification with the same initial state; *skipped* is the reason of a rule."""
 

@@ -1,9 +1,12 @@
 """The state of one route, and its form in Redis.
 
-A stored state is ``1``, a status letter, the time of the last transition and the due time (13
-digits each, epoch ms), a msgpack body and, once published, the stream id. Redis decides times and
+A stored state is a format byte, a status letter, the time of the last transition and the due time
+(13 digits each, epoch ms), a body and, once published, the stream id. Redis decides times and
 stream ids, so a script fills in those parts; it moves the body without reading it. The body is
 empty while nothing has happened to a route and its intent sets no option.
+
+A version that knows only format 1 must not end, repeat or bury a route of an external channel that
+was delivered, or whose addresses are partly done. Such a state has format 2, which it leaves alone.
 """
 
 from __future__ import annotations
@@ -12,13 +15,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgpack
 
 from galaxy_notify.errors import Corrupt
+from galaxy_notify.model.route_body import Body, Transition, unpack_body
 
 FORMAT: Final = b"1"
+#: Of what an earlier version must not touch: delivered, or some addresses done.
+FORMAT_OF_DELIVERIES: Final = b"2"
+#: The formats of states that this version reads.
+FORMATS: Final = frozenset({FORMAT, FORMAT_OF_DELIVERIES})
 HISTORY_KEPT: Final = 20
 MESSAGE_KEPT: Final = 512
 RESCHEDULED: Final = "rescheduled"
@@ -27,8 +35,6 @@ _DUE: Final = 15
 _HEADER: Final = 28
 _SHORT: Final = 64
 _REMEMBERED: Final = 256
-# More lines than this version keeps, as another version may keep more.
-_MOST_LINES: Final = 1000
 # For a truncated body msgpack raises no ValueError if the length is found by skipping.
 _UNREADABLE: Final = (ValueError, TypeError, LookupError, RecursionError, msgpack.UnpackException)
 
@@ -42,13 +48,15 @@ class Status(StrEnum):
     FAILED = "failed"
     #: The event is in the gateway stream. Final.
     PUBLISHED = "published"
+    #: An external channel has sent it. Final.
+    DELIVERED = "delivered"
     #: Kept with its reason and history until an operator replays or purges it.
     DEAD_LETTER = "dead_letter"
-    #: Cancelled before the event was in the stream. Final.
+    #: Cancelled before it was published or delivered. Final.
     CANCELLED = "cancelled"
-    #: Not published before its ``expires_at``. Final.
+    #: Not published or sent before its ``expires_at``. Final.
     EXPIRED = "expired"
-    #: A rule suppressed it at accept. Final.
+    #: A rule suppressed it at accept, or there was a reason not to send it. Final.
     SKIPPED = "skipped"
     #: A dead letter that was purged. Final.
     PURGED = "purged"
@@ -58,6 +66,7 @@ _LETTER: Final = {
     Status.PENDING: b"p",
     Status.FAILED: b"f",
     Status.PUBLISHED: b"P",
+    Status.DELIVERED: b"D",
     Status.DEAD_LETTER: b"d",
     Status.CANCELLED: b"c",
     Status.EXPIRED: b"e",
@@ -67,6 +76,8 @@ _LETTER: Final = {
 #: The letter of each status in a stored state.
 STATUS_OF: Final = {letter: status for status, letter in _LETTER.items()}
 PUBLISHABLE: Final = frozenset({Status.PENDING, Status.FAILED})
+#: Statuses of a route that still needs its notification: all others are final.
+NEEDING: Final = PUBLISHABLE | {Status.DEAD_LETTER}
 
 #: Status → statuses that may follow it; ``None`` is a route that does not exist yet.
 TRANSITIONS: Final[dict[Status | None, frozenset[Status]]] = {
@@ -74,7 +85,10 @@ TRANSITIONS: Final[dict[Status | None, frozenset[Status]]] = {
     **dict.fromkeys(
         PUBLISHABLE,
         frozenset(
-            {Status.PUBLISHED, Status.FAILED, Status.DEAD_LETTER, Status.CANCELLED, Status.EXPIRED}
+            {
+                *(Status.PUBLISHED, Status.DELIVERED, Status.FAILED, Status.DEAD_LETTER),
+                *(Status.CANCELLED, Status.EXPIRED, Status.SKIPPED),
+            }
         ),
     ),
     Status.DEAD_LETTER: frozenset({Status.PENDING, Status.PURGED}),
@@ -89,21 +103,12 @@ class Failure:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
-    """One line of the history of a route; ``at_ms`` 0 is the time in the header of the state."""
-
-    event: str
-    at_ms: int = 0
-    worker: str = ""
-    attempt: int = 0
-    failure_class: str = ""
-    message: str = ""
-    stream_id: str = ""
-
-
 class Route(NamedTuple):
-    """The state of one route; ``max_attempts`` 0 is the default of the deployment."""
+    """The state of one route; ``max_attempts`` 0 is the default of the deployment.
+
+    ``done`` are the addresses of an external channel that have it, by their ids: no attempt of any
+    generation sends to them again.
+    """
 
     status: Status
     due_at_ms: int
@@ -113,6 +118,7 @@ class Route(NamedTuple):
     max_attempts: int = 0
     history: tuple[Transition, ...] = ()
     stream_id: str = ""
+    done: tuple[str, ...] = ()
 
     @property
     def failure(self) -> Transition | None:
@@ -126,14 +132,34 @@ class Route(NamedTuple):
         line = Transition("published", worker=worker, attempt=self.attempts + 1)
         return self._next(Status.PUBLISHED, line)
 
-    def failed(self, worker: str, failure: Failure) -> bytes:
-        """Return the state of a route whose attempt failed and is retried."""
-        return self._next(Status.FAILED, self._failure("retried", worker, failure), attempt=True)
+    def delivered(self, worker: str, note: str = "") -> bytes:
+        """Return the state of a route that was sent; *note* is bounded, and not an address."""
+        line = Transition("delivered", worker=worker, attempt=self.attempts + 1)
+        return self._next(Status.DELIVERED, replace(line, message=bounded(note)))
 
-    def dead_lettered(self, worker: str, failure: Failure, *, attempt: bool) -> bytes:
-        """Return the state of the dead letter; *attempt* counts this attempt."""
+    def skipped(self, worker: str, reason: str) -> bytes:
+        """Return the state of a route that was due, and was not sent for a reason."""
+        return self._next(
+            Status.SKIPPED, Transition("skipped", worker=worker, failure_class=reason)
+        )
+
+    def failed(self, worker: str, failure: Failure, done: Iterable[str] = ()) -> bytes:
+        """Return the state of a route whose attempt failed and is retried.
+
+        *done* are addresses that have it now.
+        """
+        line = self._failure("retried", worker, failure)
+        return self._with(done)._next(Status.FAILED, line, attempt=True)
+
+    def dead_lettered(
+        self, worker: str, failure: Failure, *, attempt: bool, done: Iterable[str] = ()
+    ) -> bytes:
+        """Return the state of the dead letter; *attempt* counts this attempt.
+
+        *done* are addresses that have it now.
+        """
         line = self._failure("dead-lettered", worker, failure)
-        return self._next(Status.DEAD_LETTER, line, attempt=attempt)
+        return self._with(done)._next(Status.DEAD_LETTER, line, attempt=attempt)
 
     def expired(self, worker: str) -> bytes:
         """Return the state of a route that has expired."""
@@ -169,25 +195,26 @@ class Route(NamedTuple):
         past = self.history
         if past and past[-1].at_ms == 0:
             past = (*past[:-1], replace(past[-1], at_ms=self.at_ms))
-        body = _pack_body(
+        done = self.done if status in NEEDING else ()
+        is_external = bool(done) or status is Status.DELIVERED
+        body = Body(
             self.generation,
             self.attempts + attempt,
             self.max_attempts,
             (*past, line)[-HISTORY_KEPT:],
+            done if is_external else None,
         )
-        return _state(status, self.due_at_ms, body)
+        form = FORMAT_OF_DELIVERIES if is_external else FORMAT
+        return _state(status, self.due_at_ms, body.packed(), form)
+
+    def _with(self, done: Iterable[str]) -> Route:
+        return self._replace(done=tuple(sorted({*self.done, *done})))
 
 
 def bounded(message: str) -> str:
     """Return *message* stripped, printable and at most `MESSAGE_KEPT` characters long."""
     text = "".join(c if c.isprintable() else " " for c in message[: MESSAGE_KEPT * 2].strip())
     return text.encode("utf-8", "replace").decode()[:MESSAGE_KEPT].strip()
-
-
-def published_line(worker: str) -> bytes:
-    """Return the last line of the history of a route published at its first attempt, packed."""
-    packed: bytes = msgpack.packb(_fields(Transition("published", worker=worker, attempt=1)))
-    return packed
 
 
 def body_of(state: bytes) -> bytes:
@@ -203,19 +230,19 @@ def initial_state(
 
     The script fills in the time of the transition, and the due time if it is None.
     """
-    body = _pack_body(1, 0, max_attempts, ()) if max_attempts else b""
+    body = Body(max_attempts=max_attempts).packed() if max_attempts else b""
     return _state(Status.CANCELLED if cancelled else Status.PENDING, due_at_ms or 0, body)
 
 
 @lru_cache(maxsize=256)
 def skipped_state(reason: str, due_at_ms: int | None = None) -> bytes:
     """Return the state of a new route that a rule skips; see `initial_state`."""
-    body = _pack_body(1, 0, 0, (Transition("skipped", failure_class=reason),))
+    body = Body(history=(Transition("skipped", failure_class=reason),)).packed()
     return _state(Status.SKIPPED, due_at_ms or 0, body)
 
 
-def _state(status: Status, due_at_ms: int, body: bytes) -> bytes:
-    return b"%b%b%013d%013d%b" % (FORMAT, _LETTER[status], 0, due_at_ms, body)
+def _state(status: Status, due_at_ms: int, body: bytes, form: bytes = FORMAT) -> bytes:
+    return b"%b%b%013d%013d%b" % (form, _LETTER[status], 0, due_at_ms, body)
 
 
 def decode_route(raw: bytes) -> Route:
@@ -234,13 +261,13 @@ def readable_route(state: bytes | None) -> Route | None:
         return None
 
 
-def newer_format(raw: bytes) -> bool:
-    """Return whether a later version than this one wrote a record or state."""
-    return raw[:1].isdigit() and raw[:1] > FORMAT
+def newer_state(raw: bytes) -> bool:
+    """Return whether a later version than this one wrote a state."""
+    return raw[:1].isdigit() and raw[:1] > FORMAT_OF_DELIVERIES
 
 
 def _decode(raw: bytes) -> Route:
-    if raw[:1] != FORMAT or not _HEADER <= len(raw) <= MAX_STATE_BYTES:
+    if raw[:1] not in FORMATS or not _HEADER <= len(raw) <= MAX_STATE_BYTES:
         raise ValueError("unknown format or size")
     if not raw[2:_HEADER].isdigit():
         raise ValueError("a time is not a number")
@@ -254,46 +281,18 @@ def _decode(raw: bytes) -> Route:
         end = unpacker.tell()
         body, stream_id = body[:end], body[end:].decode("ascii")
     # A long body is a history, hardly ever repeated, and a forged one may have any length.
-    unpack = _unpack_body if len(body) <= _REMEMBERED else _unpack_body.__wrapped__
-    generation, attempts, max_attempts, history = unpack(body)
+    unpack = unpack_body if len(body) <= _REMEMBERED else unpack_body.__wrapped__
+    generation, attempts, max_attempts, history, done = unpack(body)
+    is_external = raw[:1] == FORMAT_OF_DELIVERIES
+    if is_external is (done is None) or (status is Status.DELIVERED and not is_external):
+        raise ValueError("not a body, or a status, of this format")
     if history:
         history = (*history[:-1], replace(history[-1], at_ms=at, stream_id=stream_id))
-    return Route(status, due, at, generation, attempts, max_attempts, history, stream_id)
+    return Route(
+        status, due, at, generation, attempts, max_attempts, history, stream_id, done or ()
+    )
 
 
 # Routes accepted in the same millisecond, such as those of one notification, mostly have the same
 # state.
 _decode_short: Final = lru_cache(maxsize=1024)(_decode)
-
-
-def _pack_body(
-    generation: int, attempts: int, max_attempts: int, history: Iterable[Transition]
-) -> bytes:
-    lines = [_fields(line) for line in history]
-    packed: bytes = msgpack.packb([generation, attempts, max_attempts, lines])
-    return packed
-
-
-def _fields(line: Transition) -> list[str | int]:
-    return [line.event, line.at_ms, line.worker, line.attempt, line.failure_class, line.message]
-
-
-@lru_cache(maxsize=2048)
-def _unpack_body(body: bytes) -> tuple[int, int, int, tuple[Transition, ...]]:
-    if not body:
-        return 1, 0, 0, ()
-    generation, attempts, max_attempts, lines = msgpack.unpackb(
-        body, max_array_len=_MOST_LINES, max_map_len=0, max_ext_len=0
-    )
-    counts: list[Any] = [generation, attempts, max_attempts]
-    if not all(type(count) is int and 0 <= count < 2**31 for count in counts):
-        raise ValueError("a count is invalid")
-    return generation, attempts, max_attempts, tuple(_line(*line) for line in lines)
-
-
-def _line(*values: Any) -> Transition:
-    event, at_ms, worker, attempt, failure_class, message = values
-    texts = (event, worker, failure_class, message)
-    if not all(type(text) is str for text in texts) or type(at_ms + attempt) is not int:
-        raise ValueError("a history entry is invalid")
-    return Transition(event, at_ms, worker, attempt, failure_class, message)

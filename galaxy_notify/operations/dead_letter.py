@@ -11,7 +11,8 @@ from galaxy_notify.encoding import payload
 from galaxy_notify.errors import Corrupt, InvalidQuery
 from galaxy_notify.model.failure_classes import FAILURE_CLASSES
 from galaxy_notify.model.json_data import printable
-from galaxy_notify.model.route import Route, Transition
+from galaxy_notify.model.route import Route
+from galaxy_notify.model.route_body import Transition
 from galaxy_notify.redis_state.dead_rows import DeadRow
 
 RECORD_MISSING: Final = "record_missing"

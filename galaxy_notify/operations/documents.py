@@ -85,8 +85,9 @@ class Failure:
 class Route:
     """One route of a notification; ``why`` says in a sentence why it is where it is.
 
-    ``status`` is ``pending``, ``failed``, ``published``, ``dead_letter``, ``cancelled``,
-    ``expired``, ``skipped``, ``purged``, or ``corrupt`` where its state cannot be read.
+    ``status`` is ``pending``, ``failed``, ``published``, ``delivered``, ``dead_letter``,
+    ``cancelled``, ``expired``, ``skipped``, ``purged``, or ``corrupt`` where its state cannot be
+    read.
     """
 
     route_id: str

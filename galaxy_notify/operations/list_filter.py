@@ -9,7 +9,7 @@ from typing import Final
 
 from galaxy_notify.errors import InvalidQuery
 from galaxy_notify.model.ids import RECIPIENT
-from galaxy_notify.model.route import Status
+from galaxy_notify.model.route import NEEDING, Status
 from galaxy_notify.redis_inspect.listing import AcceptedBetween, ListSummary
 
 #: Stands for every status of a route that still needs its notification.
@@ -67,12 +67,7 @@ class ListFilter:
                 return True
             return not self.states or any(seen.statuses[state] for state in self.states)
         return any(
-            not self.states
-            or status in self.states
-            or (OPEN in self.states and status in _NEEDS_RECORD)
+            not self.states or status in self.states or (OPEN in self.states and status in NEEDING)
             for status, count in seen.statuses.items()
             if count
         )
-
-
-_NEEDS_RECORD: Final = frozenset({Status.PENDING, Status.FAILED, Status.DEAD_LETTER})

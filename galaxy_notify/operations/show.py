@@ -9,7 +9,8 @@ from typing import Any, Final
 from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.ids import Target, shard_of
 from galaxy_notify.model.notification import Notification
-from galaxy_notify.model.route import HISTORY_KEPT, PUBLISHABLE, Route, Status, Transition
+from galaxy_notify.model.route import HISTORY_KEPT, PUBLISHABLE, Route, Status
+from galaxy_notify.model.route_body import Transition
 from galaxy_notify.model.wording import ago, duration
 from galaxy_notify.operations.dead_letter import attempts_made, history_line
 from galaxy_notify.redis_inspect.notifications import (
@@ -159,6 +160,11 @@ SKIPPED_WHY: Final = {
     "below_minimum": "its severity is below the user's minimum",
     "quiet_hours": "it would have expired before the user's quiet hours end",
     "cooldown": "the cooldown of this type had not ended for this user",
+    "no_contact": "the user has no address for this channel",
+    "unsubscribed": "the user has unsubscribed from it",
+    "endpoint_disabled": "the endpoint is disabled",
+    "read": "the user had read it before it was due here",
+    "expires_first": "it would have expired before it could be sent",
 }
 _STATES: Final[Mapping[WorkerState, str]] = {
     "working": "",
@@ -199,6 +205,9 @@ def _rests(stored: StoredRoute, route: Route, now_ms: int) -> str:
         return f"dead letter since {when}{reason}; `galaxy-notify dead replay {stored.member}`"
     if route.status is Status.PUBLISHED:
         return f"published {when} as {route.stream_id}"
+    if route.status is Status.DELIVERED:
+        note = route.history[-1].message if route.history else ""
+        return f"delivered {when}" + (f": {note}" if note else "")
     if route.status is Status.SKIPPED:
         reason = route.history[-1].failure_class if route.history else ""
         return f"skipped {when}: {SKIPPED_WHY.get(reason, reason or 'no reason is known')}"
@@ -218,6 +227,8 @@ def _waits(stored: StoredRoute, route: Route, shard: int, around: Surroundings) 
         yield _waits_for(route, score, around)
     else:
         yield from _late(stored, route, around)
+    if route.done:
+        yield f"sent to {len(route.done)} of its addresses so far"
     yield from _obstacles(stored, shard, around)
 
 

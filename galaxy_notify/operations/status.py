@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 from galaxy_notify.operations.refusal import refusal
 from galaxy_notify.redis_inspect.feed import FeedState, read_feed
 from galaxy_notify.redis_inspect.gateways import Gateway, read_delays, read_gateways
-from galaxy_notify.redis_inspect.gauges import SKIPPED, TOTALS
 from galaxy_notify.redis_inspect.inspector import ChannelBacklog, read_backlogs
 from galaxy_notify.redis_inspect.memory import MemoryUse, read_memory
 from galaxy_notify.redis_inspect.node_report import ServerState, read_server_state
@@ -20,6 +19,7 @@ from galaxy_notify.redis_inspect.servers import (
     read_workers,
 )
 from galaxy_notify.redis_inspect.stream import StreamReport, read_streams
+from galaxy_notify.redis_inspect.totals import SKIPPED, TOTALS
 from galaxy_notify.redis_state.deployment import Deployment, server_now
 
 

@@ -6,16 +6,16 @@ from typing import Final, NamedTuple
 
 from galaxy_notify.errors import Corrupt, TransientEncodingError
 from galaxy_notify.model import ids
-from galaxy_notify.model.notification import Notification, decode_notification
+from galaxy_notify.model.notification import Notification, decode_notification, newer_record
 from galaxy_notify.model.route import (
-    FORMAT,
+    FORMATS,
     PUBLISHABLE,
     Failure,
     Route,
     Status,
     body_of,
     decode_route,
-    newer_format,
+    newer_state,
 )
 from galaxy_notify.publishing.state import Policy
 from galaxy_notify.redis_state.leases import Claim, ClaimedMember, Correction
@@ -87,7 +87,7 @@ class BatchDecisions:
         """Decide about one member; a bad one never stops the others."""
         raw, state, verdict, abandoned = claimed
         notification_id, _, route_id = raw.partition(b"/")
-        regular = not verdict and state[:1] == FORMAT and route_id.startswith(self._prefix)
+        regular = not verdict and state[:1] in FORMATS and route_id.startswith(self._prefix)
         if not regular or abandoned >= self._policy.max_abandoned:
             self._irregular(claimed)
             return
@@ -197,7 +197,7 @@ class BatchDecisions:
         member = ids.split_member(claimed.member)
         if member is None:
             self._drop(claimed.member, "malformed")
-        elif newer_format(claimed.state) or newer_format(self._record(member)):
+        elif newer_state(claimed.state) or newer_record(self._record(member)):
             self.release(claimed.member, NEWER_FORMAT_DELAY_MS, NEWER_FORMAT)
         elif claimed.abandoned >= self._policy.max_abandoned:
             text = f"abandoned {claimed.abandoned} times by workers that died or hung"
@@ -225,7 +225,7 @@ class BatchDecisions:
 
     def _unreadable(self, claimed: ClaimedMember, error: Corrupt) -> None:
         member = ids.split_member(claimed.member)
-        if member is not None and newer_format(self._record(member)):
+        if member is not None and newer_record(self._record(member)):
             self.release(claimed.member, NEWER_FORMAT_DELAY_MS, NEWER_FORMAT)
         else:
             self._dead_letter_unread(claimed, Failure("record_corrupt", str(error)))

@@ -14,7 +14,7 @@ from typing import Final, Literal
 from galaxy_notify.backoff import Jitter, delay_ms
 from galaxy_notify.encoding import Encoder, MsgpackEncoder, load_encoder
 from galaxy_notify.model.notification import Notification
-from galaxy_notify.model.route import published_line
+from galaxy_notify.model.route_body import published_line
 from galaxy_notify.publishing.health import ShardHealth
 from galaxy_notify.redis_client.retries import LONGEST_MS, OutageLog, Retry, RetryPolicy, Stagger
 from galaxy_notify.redis_state.keys import Keys

@@ -9,21 +9,12 @@ import redis.asyncio
 
 from galaxy_notify.redis_client.faults import RedisFault, as_fault
 from galaxy_notify.redis_client.replies import moment, number
+from galaxy_notify.redis_inspect.totals import SKIPPED, TOTALS, apart
 from galaxy_notify.redis_state.feed_calls import FEED_GROUP
 from galaxy_notify.redis_state.group_report import FREQUENT, group_report_async, least_lag
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.telemetry import Backlog, Snapshot
 
-#: The totals that are always reported, in the order in which routes reach them.
-TOTALS: Final = (
-    *("accepted", "published", "retried", "dead_lettered", "replayed", "purged"),
-    *("cancelled", "expired", "skipped", "abandoned", "orphaned", "undone"),
-)
-#: And of the skipped ones, how many by each reason.
-SKIPPED: Final = (
-    *("skipped:silenced", "skipped:no_channels", "skipped:channel_not_wanted"),
-    *("skipped:below_minimum", "skipped:quiet_hours", "skipped:cooldown"),
-)
 _REPORTED: Final = (*TOTALS, *SKIPPED)
 _OVERDUE_MS = 1000
 
@@ -85,7 +76,7 @@ def _totals(totals: Any) -> dict[str, int]:
     if not isinstance(totals, list):
         return {}
     answers = zip(_REPORTED, totals, strict=True)
-    return {name: number(value) for name, value in answers if value is not None}
+    return apart({name: number(value) for name, value in answers if value is not None})
 
 
 def _number(reply: Any) -> int:

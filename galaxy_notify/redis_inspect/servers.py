@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 
 from galaxy_notify.redis_client.flows import unwrap
 from galaxy_notify.redis_client.replies import moment, number, pairs, text
+from galaxy_notify.redis_inspect.totals import apart
 from galaxy_notify.redis_state.deployment import Deployment, read_all
 from galaxy_notify.redis_state.worker_process import process_state
 
@@ -59,12 +60,12 @@ def server_name(hello: Any) -> ServerName:
 
 
 def read_totals(deployment: Deployment) -> dict[str, int]:
-    """Return the counts since the deployment began, over all shards."""
+    """Return the counts since the deployment began, over all shards; see `apart`."""
     totals: dict[str, int] = {}
     for reply in read_all(deployment, (["HGETALL", keys.totals] for keys in deployment.all_keys)):
         for name, value in pairs(reply).items():
             totals[text(name)] = totals.get(text(name), 0) + number(value)
-    return totals
+    return apart(totals)
 
 
 def read_workers(deployment: Deployment, now_ms: int) -> list[Worker]:

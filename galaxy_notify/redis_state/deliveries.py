@@ -1,74 +1,106 @@
-"""The delivery stream: how routes of external channels ended, for the feed.
+"""What became of routes of external channels, as arguments and reply of ``route_end``.
 
-Whoever settles such a route adds an entry, and trims. It holds no one up: what is trimmed before
-the feed has read it is left out there.
+A place claims one route when it is ready to send it. So the lease stands for a send that may have
+begun: whoever finds it expired knows that the route may have been sent.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
-import redis.asyncio
-
-from galaxy_notify.errors import Corrupt
-from galaxy_notify.model.feed import DeliveredVia
-from galaxy_notify.model.ids import CHANNEL, NOTIFICATION_ID, RECIPIENT, first_part
-from galaxy_notify.redis_client.stream_member import StreamMember, ask
-from galaxy_notify.redis_state.feed_calls import FEED_GROUP
-from galaxy_notify.redis_state.group import GroupMember
+from galaxy_notify.redis_client.replies import reader, text
+from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
+from galaxy_notify.redis_state.calls import Answer, time_argument
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.settlement import Drop, Expire, Release, RetryLater
 
-_DELIVERED: Final = b"delivered"
-_FIELDS: Final = {
-    b"user_id": re.compile(RECIPIENT),
-    b"notification_id": re.compile(NOTIFICATION_ID),
-    b"channel": re.compile(CHANNEL),
+#: Members that one call may name.
+MOST_ENDED: Final = 256
+
+
+class Deliver(NamedTuple):
+    """It was sent; the notification is kept for *keep_ms* once no route needs it."""
+
+    member: bytes
+    state: bytes
+    keep_ms: int
+
+
+class Skip(NamedTuple):
+    """It was not sent, for one of the reasons `SKIPPED_AT_SEND`."""
+
+    member: bytes
+    state: bytes
+    keep_ms: int
+    reason: str
+
+
+class GiveUp(NamedTuple):
+    """Dead-letter it; the state has the failure, whose class is named once more."""
+
+    member: bytes
+    state: bytes
+    failure_class: str
+
+
+DeliveryOutcome = Deliver | Skip | Expire | RetryLater | GiveUp | Release | Drop
+_WORDS: Final[dict[type[DeliveryOutcome], str]] = {
+    Deliver: "deliver",
+    Skip: "skip",
+    Expire: "expire",
+    RetryLater: "retry",
+    GiveUp: "bury",
+    Release: "release",
+    Drop: "drop",
 }
 
 
-def delivery_keys(keys: Keys) -> Keys:
-    """Return the keys of a shard with the delivery stream in place of its gateway stream."""
-    return replace(keys, gateway_stream=keys.deliveries)
+def route_end(
+    keys: Keys, channel: str, token: str, outcomes: Sequence[DeliveryOutcome], now: int | None
+) -> ScriptCall:
+    """Record what became of members of a lease, at most `MOST_ENDED`.
 
-
-class DeliveriesMember(GroupMember):
-    """One writer of the feed as a member of the delivery stream's group.
-
-    Every method raises `RedisFault`.
+    After a fault it is to be sent again, until the lease expires: where it has run already, it
+    answers `stale` and changes nothing. It runs at maxmemory.
     """
-
-    def __init__(self, client: redis.asyncio.Redis, keys: Keys, consumer: str) -> None:
-        super().__init__(client, delivery_keys(keys), FEED_GROUP, consumer)
-
-    async def has_stream(self) -> bool:
-        """Return whether a route of an external channel has ended on this shard."""
-        return bool(await ask(self._client.exists(self.stream)))
-
-    async def join(self) -> bool:
-        """Make the group at its beginning unless it is there; True if it was made."""
-        # What trimming took from a group of this name was taken from the gateway stream.
-        return await StreamMember.join(self)
+    names = [keys.schedule(channel), keys.leases(channel), keys.abandoned(channel)]
+    names += [keys.dead(channel), keys.deliveries, keys.totals, keys.orphans, keys.never]
+    args: list[Argument] = [keys.tag, time_argument(now), token, channel]
+    for outcome in outcomes:
+        args += _arguments(outcome)
+    return ScriptCall(script("route_end"), names, args)
 
 
-def read_delivery(fields: Mapping[bytes, bytes]) -> DeliveredVia | None:
-    """Return what an entry says was delivered; None where its route ended otherwise.
+def _arguments(outcome: DeliveryOutcome) -> tuple[Argument, ...]:
+    state, ms, reason = b"", 0, ""
+    match outcome:
+        case Deliver(_, state, ms) | Expire(_, state, ms) | RetryLater(_, state, ms):
+            pass
+        case Skip(_, state, ms, reason):
+            pass
+        case GiveUp(_, state, reason):
+            pass
+        case Release(_, ms):
+            pass
+        case Drop(_, reason):
+            pass
+    return _WORDS[type(outcome)], outcome.member, state, ms, reason
 
-    Raises `Corrupt` with the field that is missing or invalid.
-    """
-    if not fields.get(b"outcome"):
-        raise Corrupt("outcome: missing")
-    if fields[b"outcome"] != _DELIVERED:
-        return None
-    user, notification, channel = (_checked(fields, name) for name in _FIELDS)
-    return DeliveredVia(user, first_part(notification), channel)
+
+class Ended(NamedTuple):
+    """What ``route_end`` answered: one answer for each member, in order."""
+
+    now_ms: int
+    answers: list[Answer]
 
 
-def _checked(fields: Mapping[bytes, bytes], name: bytes) -> str:
-    # Where it is not ASCII it does not match.
-    text = fields.get(name, b"").decode("ascii", "replace")
-    if not _FIELDS[name].fullmatch(text):
-        raise Corrupt(f"{name.decode()}: {'invalid' if text else 'missing'}")
-    return text
+@reader
+def read_ended(reply: Sequence[Any], items: int) -> Ended:
+    """Read the answers; raise where there is not one for each of *items*."""
+    now_ms, *flat = reply
+    steps = iter(flat)
+    found = [Answer(text(word), text(detail)) for word, detail in zip(steps, steps, strict=True)]
+    if len(found) != items:
+        raise ValueError(f"{len(found)} answers to {items} items")
+    return Ended(int(now_ms), found)

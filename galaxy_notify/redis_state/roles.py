@@ -144,7 +144,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         accepted = xdel xtrim
         client-events = xack xadd xdel xgroup|create xgroup|delconsumer xreadgroup xtrim
         dead:* leases:* = zadd zrem
-        deliveries = xgroup|delconsumer
+        deliveries = xadd
         feed_backlog = xadd xgroup|create xgroup|delconsumer
         janitor = del pexpire set
         lost = hdel hincrby
@@ -204,8 +204,8 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
     Role.FEED: _rights(
         # Also what it takes to deliver what is published directly, and its counts.
         """
-        client-events deliveries feed_backlog feed_writers inbox lost meta never parked presence:*
-        recent:* sweeper swept unread:*
+        client-events feed_backlog feed_writers inbox lost meta never parked presence:* recent:*
+        sweeper swept unread:*
         """,
         """
         exists get hmget lindex lpos lrange pttl scan time xinfo|groups xlen xpending xrange
@@ -213,7 +213,6 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         """,
         """
         client-events = xack xclaim xgroup|create xgroup|delconsumer xreadgroup
-        deliveries = xack xclaim xgroup|create xgroup|delconsumer xreadgroup
         feed_backlog = xack xadd xclaim xdel xgroup|create xgroup|delconsumer xreadgroup
         feed_writers = zadd zrem zremrangebyscore
         inbox = xadd
@@ -255,7 +254,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         pauses = hdel hset
         preferences:* = del hdel hset
         cooldown:* newest:* preferred = set
-        deliveries feed_backlog feed_writers seen:* = unlink
+        feed_backlog feed_writers seen:* = unlink
         totals = hincrby
         wake:* = rpush
         workers = zadd

@@ -15,6 +15,7 @@ from galaxy_notify.redis_client.runner import run, run_all
 from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import leases
 from galaxy_notify.redis_state.calls import words
+from galaxy_notify.redis_state.deliveries import DeliveryOutcome, Ended, read_ended, route_end
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.leases import Claim, ClaimLimits, Correction
 from galaxy_notify.redis_state.publish_call import (
@@ -93,6 +94,14 @@ class Store:
         call = settlement.call(self.keys, channel, token, self._now, claimed)
         items = len(settlement)
         return await self._run(call, lambda reply: read_settled(reply, items), items, self._confirm)
+
+    async def end(self, channel: str, token: str, outcomes: Sequence[DeliveryOutcome]) -> Ended:
+        """Record what became of routes of an external channel; return an answer for each, in order.
+
+        After a fault it may be sent again until the lease expires: see `route_end`.
+        """
+        call, items = route_end(self.keys, channel, token, outcomes, self._now), len(outcomes)
+        return await self._run(call, lambda reply: read_ended(reply, items), items, self._confirm)
 
     async def reposition(
         self, channel: str, token: str, corrections: Sequence[Correction]

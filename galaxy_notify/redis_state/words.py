@@ -47,6 +47,9 @@ class Word(StrEnum):
     RELEASED = auto()
     DROPPED = auto()
     REFUSED = auto()
+    # route_end
+    DELIVERED = auto()
+    SKIPPED = auto()
     # route_reposition, route_replay, route_purge
     REPOSITIONED = auto()
     REPLAYED = auto()

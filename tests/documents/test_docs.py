@@ -17,7 +17,8 @@ from tests.support.program import ROOT
 def test_upgrades__tells_the_formats_of_this_version() -> None:
     """The formats in the table are those that the code writes."""
     told = [row[-1].rstrip("| ") for row in rows("docs/upgrades.md", "formats")]
-    assert told == [str(STATE_FORMAT), notification.FORMAT.decode(), route.FORMAT.decode()]
+    states = " and ".join(each.decode() for each in sorted(route.FORMATS))
+    assert told == [str(STATE_FORMAT), notification.FORMAT.decode(), states]
 
 
 def test_operations__tells_what_the_janitor_mends_itself() -> None:

@@ -104,7 +104,7 @@ def test_glance__of_another_type_is_told_as_unreadable(key: str, shard: Shard) -
 def test_glance__of_what_is_damaged(shard: Shard) -> None:
     """A hash without a record, or with states of nobody's, is told as far as it can be read."""
     key = shard.hash_of(shard.accept(1, "push:u1", "push:u2", "push:u3")[0])
-    states = {"push:u1": "", "push:u2": b"\xff", "push:u3": "2p"}
+    states = {"push:u1": "", "push:u2": b"\xff", "push:u3": "3p"}
     shard.client.hset(key, mapping=states)  # type: ignore[arg-type]  # any bytes will do
     shard.client.hdel(key, "record")
     assert look(shard, 1, routes=None) == [[b"", b"3", b"", b"?", 2]]

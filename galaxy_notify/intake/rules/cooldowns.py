@@ -27,7 +27,7 @@ from galaxy_notify.redis_state.shared_settings import KeySpace
 #: The reason of routes that a cooldown suppresses.
 COOLDOWN: Final = "cooldown"
 #: Statuses of a route that was, or may still be, delivered.
-_DELIVERING: Final = frozenset({Status.PENDING, Status.FAILED, Status.PUBLISHED})
+_DELIVERING: Final = frozenset({Status.PENDING, Status.FAILED, Status.PUBLISHED, Status.DELIVERED})
 #: A holder without a record this long after its reservation was never accepted.
 _ACCEPTED_AFTER_MS: Final = 60_000
 _FIELDS_PER_READ: Final = 1000

@@ -11,6 +11,7 @@ from galaxy_notify.intake.accept import Accepted, accept_flow
 from galaxy_notify.intake.plan import plan
 from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.intake.rules.cooldowns import COOLDOWN
+from galaxy_notify.model.failure_classes import SKIPPED_AT_SEND
 from galaxy_notify.model.intent import Intent
 from galaxy_notify.model.preference import Reason
 from galaxy_notify.operations.show import SKIPPED_WHY
@@ -155,7 +156,7 @@ def test_rules__of_a_large_intent_take_few_round_trips(server: Server, deploy: D
 
 def test_reasons__all_have_words() -> None:
     """Whoever looks at a skipped route is told what the reason means."""
-    assert set(SKIPPED_WHY) == {str(reason) for reason in Reason} | {COOLDOWN}
+    assert set(SKIPPED_WHY) == {str(reason) for reason in Reason} | {COOLDOWN, *SKIPPED_AT_SEND}
 
 
 @pytest.mark.parametrize("settings", [{}, {"rules__cooldown_ms": 60_000}])

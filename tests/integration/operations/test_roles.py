@@ -14,6 +14,7 @@ from tests.support import (
     role_clients,
     role_commands,
     role_daemon,
+    role_deliveries,
     role_feed,
     role_gateway,
     role_intake,
@@ -28,7 +29,10 @@ from tests.support.roles import ACL_FILE, PASSWORD, STEPS, Stage, Step, line_of,
 from tests.support.servers import Server, running, servers_found, servers_of_run
 
 #: Where the steps of the jobs come from.
-JOBS = (role_clients, role_commands, role_daemon, role_feed, role_gateway, role_intake)
+JOBS = (
+    *(role_clients, role_commands, role_daemon, role_deliveries, role_feed, role_gateway),
+    role_intake,
+)
 ROLES = pytest.mark.parametrize("role", list(Role))
 #: `doctor` tries everything, and is refused what the role need not do.
 EXAMINES = role_commands.examines.__name__

@@ -183,7 +183,7 @@ def test_newer_format__is_released_and_not_buried(
     deployment = hand_made(deploy, any_server)
     by_state, by_record = (member_of(deployment.notify(name), name) for name in ("u1", "u2"))
     key, route_id = deployment.record(by_state)
-    state = b"2" + (deployment.state(by_state) or b"")[1:]
+    state = b"3" + (deployment.state(by_state) or b"")[1:]
     deployment.client.hset(key, route_id, state)
     deployment.client.hset(deployment.record(by_record)[0], "record", b"2new")
     good = deployment.notify("good")

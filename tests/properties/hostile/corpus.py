@@ -84,6 +84,7 @@ RECORDS: dict[str, Case] = {
 }
 
 _TIMES = STATE[2:]
+_OURS = b"2p" + _TIMES
 
 #: States, each beside a sound record.
 STATES: dict[str, Case] = {
@@ -93,7 +94,15 @@ STATES: dict[str, Case] = {
     "published: cut short": Case(b"1P" + _TIMES + b"\x94\x01"),
     "published: at no id": Case(b"1P" + _TIMES + msgpack.packb([1, 0, 0, []]) + b"\xff"),
     "of an older format": Case(b"0p" + _TIMES),
-    "of a newer format": Case(b"2p" + _TIMES, "pending", ""),
+    "of a newer format": Case(b"3p" + _TIMES, "pending", ""),
+    "of deliveries": Case(_OURS + msgpack.packb([1, 0, 0, [], ["c-1"]]), "published", ""),
+    "of deliveries, without a body": Case(_OURS),
+    "of deliveries, without addresses": Case(_OURS + msgpack.packb([1, 0, 0, []])),
+    "of deliveries, to numbers": Case(_OURS + msgpack.packb([1, 0, 0, [], [1]])),
+    "of deliveries, to a text": Case(_OURS + msgpack.packb([1, 0, 0, [], "c-1"])),
+    "of deliveries, and more": Case(_OURS + msgpack.packb([1, 0, 0, [], [], []])),
+    "with addresses": Case(STATE + msgpack.packb([1, 0, 0, [], ["c-1"]])),
+    "delivered, without its format": Case(b"1D" + _TIMES),
     "of no status": Case(b"1z" + _TIMES),
     "of a status that is a digit": Case(b"11" + _TIMES),
     "without its last digit": Case(STATE[:-1]),

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from galaxy_notify.model.route import decode_route, newer_format
+from galaxy_notify.model.route import decode_route, newer_state
 from tests.properties.hostile.corpus import MEMBERS, RECORDS, SCORES, STATES, Case
 from tests.properties.hostile.planting import KEYS, ROUTE, id_of, plant
 from tests.support.deployment import Deploy, DeploymentFixture
@@ -36,7 +36,7 @@ def _beset(deploy: Deploy, server: Server) -> Iterator[DeploymentFixture]:
 def _end(deployment: DeploymentFixture, number: int) -> tuple[str, str]:
     raw = deployment.client.hget(KEYS.notification(id_of(number)), ROUTE)
     assert isinstance(raw, bytes)
-    if newer_format(raw):
+    if newer_state(raw):
         return "pending", ""
     route = decode_route(raw)
     return str(route.status), route.failure.failure_class if route.failure else ""

@@ -44,20 +44,21 @@ class Injected:
 
 def refuse_nth(shard: Shard, call: ScriptCall, number: int) -> Injected:
     """Run the script with its call *number*, counted from 1, refused."""
-    return _run(shard, call, f"calls_made == {number}")
+    return refuse(shard, call, f"calls_made == {number}")
 
 
 def refuse_all(shard: Shard, call: ScriptCall, command: str) -> Injected:
     """Run the script with every call of *command* refused."""
-    return _run(shard, call, f"command == '{command}'")
+    return refuse(shard, call, f"command == '{command}'")
 
 
 def refuse_on(shard: Shard, call: ScriptCall, command: str, key: str) -> Injected:
     """Run the script with every call of *command* on one key refused."""
-    return _run(shard, call, f"command == '{command}' and key == '{key}'")
+    return refuse(shard, call, f"command == '{command}' and key == '{key}'")
 
 
-def _run(shard: Shard, call: ScriptCall, condition: str) -> Injected:
+def refuse(shard: Shard, call: ScriptCall, condition: str) -> Injected:
+    """Run the script with every call refused for which a condition in Lua holds."""
     shard.client.delete(REFUSED)
     source = _WRAPPER % condition + call.script.source
     timed = at(call, shard.now)

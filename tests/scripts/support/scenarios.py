@@ -14,7 +14,7 @@ from galaxy_notify.redis_state.accept_calls import intent_accept
 from galaxy_notify.redis_state.leases import Correction
 from galaxy_notify.redis_state.publish_call import route_publish
 from galaxy_notify.redis_state.settlement import Drop, Settlement
-from tests.scripts.support import handed_in, user_scenarios
+from tests.scripts.support import endings, handed_in, user_scenarios
 from tests.scripts.support.faults import counted, faults_of
 from tests.scripts.support.feed_scenarios import FEED
 from tests.scripts.support.outcomes import OUTCOMES, outcome, publishing
@@ -263,6 +263,7 @@ SCENARIOS: dict[str, Callable[[Shard], ScriptCall]] = {
     "route_claim again, fewer": _claim_again_fewer,
     "route_publish": _publish,
     "route_settle": _settle,
+    "route_end": endings.ending_all,
     "route_reposition": _reposition,
     "route_cancel": _cancel,
     "route_reschedule": _reschedule,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from galaxy_notify.redis_state import dead_rows
+from tests.scripts.support.endings import end, ending
 from tests.scripts.support.outcomes import outcome
 from tests.scripts.support.shard import KEEP, TTL, Shard
 
@@ -34,6 +35,28 @@ def _failed(shard: Shard, number: int) -> str:
 
 def _published(shard: Shard, number: int) -> str:
     return _settled(shard, number, "publish")
+
+
+def _ended(shard: Shard, number: int, word: str) -> str:
+    member = _leased(shard, number)
+    end(shard, ending(shard, word, member), token=f"{OTHER}{number}")
+    return member
+
+
+def _delivered(shard: Shard, number: int) -> str:
+    return _ended(shard, number, "deliver")
+
+
+def _not_sent(shard: Shard, number: int) -> str:
+    return _ended(shard, number, "skip")
+
+
+def _partly_done(shard: Shard, number: int) -> str:
+    return _ended(shard, number, "retry")
+
+
+def _dead_partly_done(shard: Shard, number: int) -> str:
+    return _ended(shard, number, "bury")
 
 
 def _dead(shard: Shard, number: int) -> str:
@@ -82,6 +105,10 @@ SEEDS: dict[str, Callable[[Shard, int], str]] = {
     "lapsed": _lapsed,
     "failed": _failed,
     "published": _published,
+    "delivered": _delivered,
+    "skipped": _not_sent,
+    "partly done": _partly_done,
+    "dead letter, partly done": _dead_partly_done,
     "dead_letter": _dead,
     "replayed": _replayed,
     "expired": _expired,

@@ -18,9 +18,9 @@ from galaxy_notify.model.route import (
     Route,
     decode_route,
     initial_state,
-    published_line,
     skipped_state,
 )
+from galaxy_notify.model.route_body import published_line
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import calls, leases

@@ -12,12 +12,12 @@ from galaxy_notify.operations.status import DeploymentStatus
 from galaxy_notify.redis_client.faults import Fault, Remedy
 from galaxy_notify.redis_inspect.feed import FeedState, FeedWriter
 from galaxy_notify.redis_inspect.gateways import Gateway
-from galaxy_notify.redis_inspect.gauges import SKIPPED, TOTALS
 from galaxy_notify.redis_inspect.inspector import ChannelBacklog
 from galaxy_notify.redis_inspect.node_report import ServerState
 from galaxy_notify.redis_inspect.readers import Readers
 from galaxy_notify.redis_inspect.servers import ServerName, Worker
 from galaxy_notify.redis_inspect.stream import StreamReport
+from galaxy_notify.redis_inspect.totals import SKIPPED, TOTALS
 from galaxy_notify.redis_state.group_report import GroupReport
 
 NOW = 1_900_000_000_000

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from galaxy_notify.model.route import published_line
+from galaxy_notify.model.route_body import published_line
 from galaxy_notify.redis_state.leases import ClaimLimits
 from galaxy_notify.redis_state.publish_call import (
     Published,
