@@ -14,7 +14,7 @@ import pytest
 TABLE = Path(__file__).parents[1] / "matrix.toml"
 OWN = "tests/faults"
 # In the name of the test, or of its parameter; what a parameter quotes does not count.
-_OWN_ROW = re.compile(r"[^\[]*?(?:::test_|\[)row(\d\d|[dp]\d+)_")
+_OWN_ROW = re.compile(r"[^\[]*?(?:::test_|\[)row(\d\d|[dpe]\d+)_")
 _ROAD = re.compile(r"[\[-](script|leased|both)(?=[\]-])")
 #: What each invariant says.
 INVARIANTS = {
@@ -39,7 +39,8 @@ INVARIANTS = {
 class Row:
     """One fault: what must hold, and what shows it.
 
-    Faults of delivery to clients have a letter before the number, ``D1``, those of the feed ``P1``.
+    Faults of delivery to clients have a letter before the number, ``D1``, those of the feed ``P1``,
+    those of external channels ``E1``.
     """
 
     number: int | str
