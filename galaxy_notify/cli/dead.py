@@ -166,6 +166,11 @@ def _moving(command: Callable[..., int]) -> Callable[..., int]:
 
 @command.command("replay")
 @_moving
+@click.option(
+    "--may-repeat",
+    is_flag=True,
+    help="Also send again what may have been sent (class delivery_unknown).",
+)
 @pass_application
 def replay(app: Application, /, **options: Any) -> int:
     """Schedule dead letters again: due now, attempts reset to 0, no expiry.

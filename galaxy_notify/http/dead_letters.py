@@ -67,6 +67,7 @@ async def replay_dead_letters(request: Request, client: Operator) -> Response:
             dry_run=replay.dry_run,
             pause=deadline.pause,
             producers=client.producers,
+            may_repeat=replay.may_repeat,
         )
         outcome = letters.replay(ids, run)
         outcome.stopped |= not complete

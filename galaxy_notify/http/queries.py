@@ -149,3 +149,4 @@ class Replay(DeadQuery):
     ids: list[Id] = Field([], max_length=100)
     all: bool = False
     dry_run: bool = False
+    may_repeat: bool = Field(False, description="Also replay what may have been sent")

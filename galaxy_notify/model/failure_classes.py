@@ -12,7 +12,10 @@ FAILURE_CLASSES: Final = (
     "record_missing",
     "record_corrupt",
     "lease_abandoned",
+    "delivery_unknown",
 )
+#: A dead letter that may have been sent: a replay has to be told that it may repeat it.
+DELIVERY_UNKNOWN: Final = "delivery_unknown"
 
 #: Every reason of a route that was due on an external channel, and was not sent.
 SKIPPED_AT_SEND: Final = (

@@ -96,7 +96,7 @@ class DeadLetterReader:
 
     def replay(self, chosen: DeadFilter | Iterable[str], run: Run) -> MoveOutcome:
         """Send dead letters on their way again; those that die meanwhile are left alone."""
-        mover = Mover(ReplayAction(self._index, run.actor), run)
+        mover = Mover(ReplayAction(self._index, run.actor, run.may_repeat), run)
         return mover.move(self._letters(chosen, run))
 
     def purge(self, chosen: DeadFilter | Iterable[str], run: Run) -> MoveOutcome:

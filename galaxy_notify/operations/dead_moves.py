@@ -34,7 +34,8 @@ class Run:
     """How to move: who asks, how many a second at most, and where progress is reported.
 
     *pause* waits that many seconds and returns True to stop before the next batch. Where
-    *producers* are named, a dead letter of any other counts as gone.
+    *producers* are named, a dead letter of any other counts as gone. A replay moves what may have
+    been sent only where it *may_repeat*.
     """
 
     actor: str
@@ -43,6 +44,7 @@ class Run:
     progress: Callable[[MoveOutcome], None] = lambda _: None
     pause: Callable[[float], bool] = _sleep
     producers: Collection[str] | None = None
+    may_repeat: bool = False
 
     def own(self, letter: DeadLetterView | None) -> DeadLetterView | None:
         """Return the dead letter, or None where it is another producer's."""
@@ -53,13 +55,16 @@ class Run:
 
 @dataclass(frozen=True)
 class ReplayAction:
-    """Sends dead letters on their way again."""
+    """Sends dead letters on their way again; what may have been sent only if it *may_repeat*."""
 
     index: DeadLetterIndex
     actor: str
+    may_repeat: bool = False
 
     def refusal(self, row: DeadRow) -> str:
         """Return why it cannot be moved; empty where it can."""
+        if row.may_have_been_sent and not self.may_repeat:
+            return "it may have been sent: only with may-repeat"
         return row.why_no_replay
 
     def send(self, rows: Sequence[DeadRow]) -> list[str]:

@@ -6,22 +6,19 @@ from typing import Final, NamedTuple
 
 from galaxy_notify.errors import Corrupt, TransientEncodingError
 from galaxy_notify.model import ids
-from galaxy_notify.model.notification import Notification, decode_notification, newer_record
+from galaxy_notify.model.notification import Notification, decode_notification
 from galaxy_notify.model.route import (
     FORMATS,
     PUBLISHABLE,
     Failure,
     Route,
-    Status,
     body_of,
     decode_route,
-    newer_state,
 )
 from galaxy_notify.publishing.state import Policy
+from galaxy_notify.redis_state.claimed import ClaimJudge, Ruling
 from galaxy_notify.redis_state.leases import Claim, ClaimedMember, Correction
 from galaxy_notify.redis_state.settlement import (
-    Bury,
-    Drop,
     EventKind,
     Expire,
     Publish,
@@ -29,11 +26,7 @@ from galaxy_notify.redis_state.settlement import (
     RetryLater,
     RouteOutcome,
 )
-from galaxy_notify.redis_state.words import Word
 
-#: How long a record of a newer format is released before the next claim.
-NEWER_FORMAT_DELAY_MS: Final = 60_000
-NEWER_FORMAT: Final = "newer format"
 # The first field of a route that neither its status nor its times decide.
 _PAST_AT: Final = 3
 _NO_KIND: Final = EventKind(0, None, False, "", "", "", "", "", b"")
@@ -63,6 +56,9 @@ class BatchDecisions:
         self._others: list[Decision] = []
         self._policy = policy
         self._claim = claim
+        self._judge = ClaimJudge(
+            claim, policy.worker_id, policy.max_abandoned, policy.shared.max_payload_bytes
+        )
         self._prefix = f"{channel}:".encode()
         self._notifications: dict[bytes, Notification] = {}
         # The kind of the previous event: most events of a claim share it.
@@ -89,16 +85,16 @@ class BatchDecisions:
         notification_id, _, route_id = raw.partition(b"/")
         regular = not verdict and state[:1] in FORMATS and route_id.startswith(self._prefix)
         if not regular or abandoned >= self._policy.max_abandoned:
-            self._irregular(claimed)
+            self._take(self._judge.irregular(claimed))
             return
         try:
             route = decode_route(state)
             if route.status not in PUBLISHABLE or route.due_at_ms > self._claim.now_ms:
-                self._misplaced(raw, route)
+                self._take(self._judge.misplaced(raw, route))
                 return
             notification = self._notification(notification_id)
         except Corrupt as error:
-            self._unreadable(claimed, error)
+            self._take(self._judge.unreadable(claimed, error))
             return
         expires = _expires(notification, route)
         if expires is not None and expires <= self._claim.now_ms:
@@ -192,91 +188,23 @@ class BatchDecisions:
             )
         return self._kind
 
-    def _irregular(self, claimed: ClaimedMember) -> None:
-        """Decide about a member that cannot simply be published."""
-        member = ids.split_member(claimed.member)
-        if member is None:
-            self._drop(claimed.member, "malformed")
-        elif newer_state(claimed.state) or newer_record(self._record(member)):
-            self.release(claimed.member, NEWER_FORMAT_DELAY_MS, NEWER_FORMAT)
-        elif claimed.abandoned >= self._policy.max_abandoned:
-            text = f"abandoned {claimed.abandoned} times by workers that died or hung"
-            self._dead_letter_unread(claimed, Failure("lease_abandoned", text))
-        elif claimed.verdict:
-            self._unusable(claimed)
+    def _take(self, ruling: Ruling, notification: Notification | None = None) -> None:
+        outcome, route, failure, detail = ruling
+        if isinstance(outcome, Correction):
+            self.corrections.append(outcome)
         else:
-            try:
-                self._misplaced(claimed.member, decode_route(claimed.state))
-            except Corrupt as error:
-                self._unreadable(claimed, error)
-
-    def _misplaced(self, raw: bytes, route: Route) -> None:
-        """Decide about a member that is in the wrong index, or not due yet."""
-        member = ids.split_member(raw)
-        if member is None:
-            self._drop(raw, "malformed")
-        elif route.status is Status.DEAD_LETTER:
-            self.corrections.append(Correction(raw, f"dead:{member.channel}", route.at_ms))
-        elif route.status not in PUBLISHABLE:
-            self._drop(raw, "final")
-        else:
-            target = f"schedule:{member.channel}"
-            self.corrections.append(Correction(raw, target, route.due_at_ms))
-
-    def _unreadable(self, claimed: ClaimedMember, error: Corrupt) -> None:
-        member = ids.split_member(claimed.member)
-        if member is not None and newer_record(self._record(member)):
-            self.release(claimed.member, NEWER_FORMAT_DELAY_MS, NEWER_FORMAT)
-        else:
-            self._dead_letter_unread(claimed, Failure("record_corrupt", str(error)))
-
-    def _unusable(self, claimed: ClaimedMember) -> None:
-        if claimed.verdict == Word.VANISHED:
-            self._drop(claimed.member, "record_missing")
-        elif claimed.verdict == Word.WRONG_TYPE:
-            self._drop(claimed.member, "record_corrupt")
-        elif claimed.verdict == Word.OVERSIZED:
-            limit = self._policy.shared.max_payload_bytes
-            text = f"the record is larger than a payload of {limit} bytes may make it"
-            self._dead_letter_unread(claimed, Failure("payload_too_large", text))
-        elif claimed.verdict == Word.MISSING:
-            text = "the notification has no record, or the route has no state"
-            self._dead_letter_unread(claimed, Failure("record_missing", text))
-        else:
-            self._dead_letter_unread(claimed, Failure("record_corrupt", "the state is too large"))
-
-    def _dead_letter_unread(self, claimed: ClaimedMember, failure: Failure) -> None:
-        """Dead-letter a route by its own state, without decoding its record."""
-        try:
-            route = decode_route(claimed.state)
-        except Corrupt:
-            now = self._claim.now_ms
-            route = Route(Status.PENDING, due_at_ms=now, at_ms=now)
-        self._dead_letter(claimed.member, None, route, failure)
+            self._others.append(Decision(outcome, notification, route, failure, detail))
 
     def _dead_letter(
         self,
         member: bytes,
-        notification: Notification | None,
+        notification: Notification,
         route: Route,
         failure: Failure,
         *,
         attempt: bool = False,
     ) -> None:
-        if ids.split_member(member) is None:
-            # As a dead letter it would have no valid name.
-            self._drop(member, "malformed")
-            return
-        dead_letter = Bury(
-            member, route.dead_lettered(self._policy.worker_id, failure, attempt=attempt)
-        )
-        self._others.append(Decision(dead_letter, notification, route, failure))
-
-    def _drop(self, member: bytes, reason: str) -> None:
-        self._others.append(Decision(Drop(member, reason), detail=reason))
-
-    def _record(self, member: ids.Member) -> bytes:
-        return self._claim.records.get(member.notification_id.encode(), b"")
+        self._take(self._judge.bury(member, route, failure, attempt=attempt), notification)
 
     def _notification(self, notification_id: bytes) -> Notification:
         known = self._notifications.get(notification_id)

@@ -8,8 +8,9 @@ from contextlib import AbstractContextManager
 from itertools import repeat
 from typing import Any, Final
 
-from galaxy_notify.publishing.batch import NEWER_FORMAT, Decision
+from galaxy_notify.publishing.batch import Decision
 from galaxy_notify.redis_state.calls import Answer
+from galaxy_notify.redis_state.claimed import NEWER_FORMAT
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.leases import Correction
 from galaxy_notify.redis_state.publish_call import Published

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
+from galaxy_notify.model.failure_classes import DELIVERY_UNKNOWN
 from galaxy_notify.model.ids import Member, split_member
 from galaxy_notify.model.notification import Notification, readable_record
 from galaxy_notify.model.route import Route, Status, readable_route
@@ -85,6 +86,12 @@ class DeadRow:
         if self.route is None:
             return "its state cannot be read: it can only be purged"
         return self.why_no_purge
+
+    @property
+    def may_have_been_sent(self) -> bool:
+        """Return whether a replay could send a second time what must be sent once at most."""
+        failure = self.route.failure if self.route else None
+        return failure is not None and failure.failure_class == DELIVERY_UNKNOWN
 
     @property
     def why_no_purge(self) -> str:
