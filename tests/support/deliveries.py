@@ -1,69 +1,58 @@
-"""The delivery stream for tests: entries as they are written, and what the feed makes of them."""
+"""Routes of external channels, brought to their ends by the script."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
-import redis
+from galaxy_notify.model.route import Failure, Route
+from galaxy_notify.redis_client.runner import run_sync
+from galaxy_notify.redis_state.deliveries import (
+    Deliver,
+    DeliveryOutcome,
+    GiveUp,
+    Skip,
+    read_ended,
+    route_end,
+)
+from galaxy_notify.redis_state.settlement import RetryLater
+from tests.support.deployment import DeploymentFixture, member_of
 
-from galaxy_notify.redis_state.deliveries import delivery_keys
-from galaxy_notify.redis_state.feed_calls import FEED_GROUP
-from galaxy_notify.redis_state.keys import Keys
-from tests.support.events import KEYS, notification_id, pending, unfinished
-from tests.support.postgres import Postgres
-
-#: Channels by user and notification.
-Via = dict[tuple[str, str], list[str]]
-
-
-def delivery_fields(number: int, **changed: bytes | str) -> dict[Any, Any]:
-    """Return the fields of an entry: the e-mail of a notification reached its user."""
-    return {
-        "notification_id": notification_id(number),
-        "user_id": f"u{number % 20}",
-        "channel": "email",
-        "outcome": "delivered",
-        "reason": "",
-        "at_ms": "1900000000000",
-        **changed,
-    }
+WORKER = "host-9-new"
+FAILURE = Failure("endpoint_down", "no answer")
+DONE = ("c-1",)
+LATER_MS = 600_000
+Outcome = Callable[[bytes, Route], DeliveryOutcome]
 
 
-def deliver(
-    client: redis.Redis,
-    numbers: Sequence[int],
-    *,
-    keys: Keys = KEYS,
-    changed: Mapping[str, bytes | str] | None = None,
-) -> None:
-    """Add an entry for each of those notifications, of the users whom `publish` of feeds gives."""
-    pipeline = client.pipeline(transaction=False)
-    for number in numbers:
-        pipeline.xadd(keys.deliveries, delivery_fields(number, **(changed or {})))
-    pipeline.execute()
+def delivered(member: bytes, route: Route) -> DeliveryOutcome:
+    """It was sent."""
+    return Deliver(member, route.delivered(WORKER), 3_600_000)
 
 
-def waiting(client: redis.Redis, keys: Keys = KEYS) -> int:
-    """Return how many entries wait for their item, -1 before there is a group."""
-    return pending(client, FEED_GROUP, delivery_keys(keys))
+def skipped(member: bytes, route: Route) -> DeliveryOutcome:
+    """The user had read it."""
+    return Skip(member, route.skipped(WORKER, "read"), 3_600_000, "read")
 
 
-def left(client: redis.Redis, keys: Keys = KEYS) -> int:
-    """Return how many entries were not brought to an end, -1 before there is a group."""
-    return unfinished(client, FEED_GROUP, delivery_keys(keys))
+def partly(member: bytes, route: Route) -> DeliveryOutcome:
+    """One of its addresses has it; the others are tried later."""
+    return RetryLater(member, route.failed(WORKER, FAILURE, DONE), LATER_MS)
 
 
-def via(postgres: Postgres) -> Via:
-    """Return the channels of all items that have any."""
-    with postgres.client() as client:
-        found = client.execute(
-            "SELECT user_id, notification_id, delivered_via FROM feed_item"
-            " WHERE delivered_via <> '{}'"
-        ).fetchall()
-    return {(user, name): list(channels) for user, name, channels in found}
+def dead(member: bytes, route: Route) -> DeliveryOutcome:
+    """One of its addresses has it; the others are given up."""
+    state = route.dead_lettered(WORKER, FAILURE, attempt=True, done=DONE)
+    return GiveUp(member, state, FAILURE.failure_class)
 
 
-def via_of(numbers: Sequence[int], *channels: str) -> Via:
-    """Return what `via` says where those notifications have these channels."""
-    return {(f"u{n % 20}", notification_id(n)): list(channels) for n in numbers}
+def ended(deployment: DeploymentFixture, outcome: Outcome, **fields: Any) -> str:
+    """Return the member of a route that came to this end."""
+    member = member_of(deployment.notify("u1", **fields), "u1")
+    claim = deployment.claim("push", 0)
+    assert claim is not None
+    given = outcome(member.encode(), deployment.route(member))
+    call = route_end(deployment.keys, "push", claim.token, [given], None)
+    (answer,) = read_ended(run_sync(deployment.client, call), 1).answers
+    assert answer.word in ("delivered", "skipped", "retried", "buried")
+    return member
