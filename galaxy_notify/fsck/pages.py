@@ -15,11 +15,12 @@ from galaxy_notify.redis_client.flows import Flow, unwrap
 from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.scripts import Command, ScriptCall, script
 from galaxy_notify.redis_state.keys import Keys, keys_with
+from galaxy_notify.redis_state.settlement import LONGEST_RELEASE_MS
 
 #: Members that one call may name.
 PAGE: Final = 256
-#: A worker gives a route back for a minute at most; until then its score says more than its state.
-HELD_BACK_MS: Final = 60_000
+#: Until then the score of a released route says more than its state.
+HELD_BACK_MS: Final = LONGEST_RELEASE_MS
 #: The indexes of a channel, in the order in which each member is looked at in the first alone.
 INDEXES: Final = ("schedule", "abandoned", "dead")
 # A page may come out larger than what was asked for, so less is asked for.

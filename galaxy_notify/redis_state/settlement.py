@@ -19,6 +19,11 @@ from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.words import Word
 
 
+#: The longest delay with which a worker releases a route, in ms: a minute for a newer format; more
+#: where a host of an external channel rests. A score beyond that is a fault that fsck repairs.
+LONGEST_RELEASE_MS: Final = 900_000
+
+
 class EventKind(NamedTuple):
     """What the events of many notifications share: settle is given it once for all of them."""
 
