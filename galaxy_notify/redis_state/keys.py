@@ -46,8 +46,6 @@ class Keys:
     totals = _key("totals")
     #: The hash of what the whole deployment agrees on.
     meta = _key("meta")
-    #: The stream of what became of the routes of external channels.
-    deliveries = _key("deliveries")
     #: The stream of members that were removed because they could not be used.
     orphans = _key("orphans")
     #: The lock of the shard's janitor.

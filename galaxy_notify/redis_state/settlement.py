@@ -18,7 +18,6 @@ from galaxy_notify.redis_state.calls import Answer, time_argument
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.words import Word
 
-
 #: The longest delay with which a worker releases a route, in ms: a minute for a newer format; more
 #: where a host of an external channel rests. A score beyond that is a fault that fsck repairs.
 LONGEST_RELEASE_MS: Final = 900_000

@@ -15,7 +15,12 @@ from galaxy_notify.redis_client.runner import run, run_all
 from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import leases
 from galaxy_notify.redis_state.calls import words
-from galaxy_notify.redis_state.deliveries import DeliveryOutcome, Ended, read_ended, route_end
+from galaxy_notify.redis_state.delivery_outcomes import (
+    DeliveryOutcome,
+    Ended,
+    read_ended,
+    route_end,
+)
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.leases import Claim, ClaimLimits, Correction
 from galaxy_notify.redis_state.publish_call import (

@@ -15,7 +15,7 @@ from galaxy_notify.operations.fsck import Fsck
 from galaxy_notify.operations.status import read_status
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import leases
-from galaxy_notify.redis_state.deliveries import (
+from galaxy_notify.redis_state.delivery_outcomes import (
     Deliver,
     DeliveryOutcome,
     GiveUp,

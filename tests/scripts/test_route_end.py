@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from galaxy_notify.model.route import Status
-from galaxy_notify.redis_state.deliveries import Deliver, read_ended
+from galaxy_notify.redis_state.delivery_outcomes import Deliver, read_ended
 from galaxy_notify.redis_state.settlement import Drop
 from tests.scripts.support.endings import (
     DONE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import redis
 
-from galaxy_notify.redis_state.deliveries import read_ended
+from galaxy_notify.redis_state.delivery_outcomes import read_ended
 from tests.scripts.support.endings import ENDINGS, deliveries, end, ending, ending_call
 from tests.scripts.support.injection import refuse, refuse_on
 from tests.scripts.support.invariants import assert_at_rest, assert_consistent, assert_counted

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from galaxy_notify.model.route import Failure, decode_route
 from galaxy_notify.redis_client.access import open_async
-from galaxy_notify.redis_state.deliveries import Deliver, DeliveryOutcome, GiveUp
+from galaxy_notify.redis_state.delivery_outcomes import Deliver, DeliveryOutcome, GiveUp
 from galaxy_notify.redis_state.leases import ClaimedMember, ClaimLimits
 from galaxy_notify.redis_state.roles import Role
 from galaxy_notify.redis_state.settlement import RetryLater

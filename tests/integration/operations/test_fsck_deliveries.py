@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from galaxy_notify.model.route import Status
-from tests.support.deliveries import DONE, Outcome, dead, delivered, ended, partly, skipped
+from tests.support.delivered_routes import DONE, Outcome, dead, delivered, ended, partly, skipped
 from tests.support.deployment import Deploy, DeploymentFixture
 from tests.support.fsck import fsck
 from tests.support.servers import Server

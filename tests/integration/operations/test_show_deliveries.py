@@ -10,7 +10,7 @@ from galaxy_notify import Inspector
 from galaxy_notify.operations.status import read_status
 from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_inspect.gauges import read_gauges
-from tests.support.deliveries import Outcome, dead, delivered, ended, partly, skipped
+from tests.support.delivered_routes import Outcome, dead, delivered, ended, partly, skipped
 from tests.support.deployment import Deploy, DeploymentFixture
 from tests.support.servers import Server
 

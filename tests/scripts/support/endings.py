@@ -8,7 +8,7 @@ from typing import Any
 from galaxy_notify.model.route import Failure
 from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state.calls import Answer
-from galaxy_notify.redis_state.deliveries import (
+from galaxy_notify.redis_state.delivery_outcomes import (
     Deliver,
     DeliveryOutcome,
     GiveUp,

@@ -7,7 +7,7 @@ from typing import Any
 
 from galaxy_notify.model.route import Failure, Route
 from galaxy_notify.redis_client.runner import run_sync
-from galaxy_notify.redis_state.deliveries import (
+from galaxy_notify.redis_state.delivery_outcomes import (
     Deliver,
     DeliveryOutcome,
     GiveUp,
