@@ -26,6 +26,8 @@
 --   8 largest    int  bytes; a larger record is reported, not returned
 --   9 hold       int  stream length from which on nothing is claimed; 0 = never
 --   10 alone     str  '1' claims one suspect instead
+--   11 mark      str  '1' counts the lease as abandoned until there is an outcome: whatever
+--                ends it, it is known that the route may have been sent
 -- RETURNS word, now, detail, suspects seen, members, records, oddities
 --   claimed      members: member, state, ...; records: id, record, ...; oddities: position
 --                among the members, verdict, how many of its leases expired, ...
@@ -37,7 +39,7 @@
 
 local tag, now, token = ARGV[1], now_ms(ARGV[2]), ARGV[3]
 local limit, ttl = math.max(1, math.min(tonumber(ARGV[5]), 256)), tonumber(ARGV[6])
-local alone, suspects = ARGV[10] == '1', 0
+local alone, marks, suspects = ARGV[10] == '1', ARGV[11] == '1' and 1 or 0, 0
 local members, times, counted = {}, {}, call('HLEN', KEYS[3]) > 0
 
 -- Return a lease score: the latest free time before the lease must expire. Its fraction of a
@@ -104,7 +106,7 @@ local function choose()
     local before = counts_of(due)
     for i, member in ipairs(due) do
       local behind = left[member] or tonumber(before[i] or 0) or 0
-      local suspect = behind >= 2
+      local suspect = behind >= 2 + marks
       if suspect then suspects = suspects + 1 end
       if suspect == alone and #members < want then
         members[#members + 1], times[#times + 1] = member, behind
@@ -116,18 +118,20 @@ end
 
 -- Take the members this token already holds. Return those beyond the limit, to release.
 local function held_before(score)
-  local due = {}
+  local due, unmarked = {}, {}
   local given = leased_at(score)
   local before = counts_of(given)
   for i, member in ipairs(given) do
     if i <= limit then
-      members[i], times[i] = member, tonumber(before[i] or 0) or 0
+      members[i], times[i] = member, math.max(0, (tonumber(before[i] or 0) or 0) - marks)
     else
       due[#due + 1] = digits(now)
       due[#due + 1] = member
+      unmarked[#unmarked + 1] = member
+      unmarked[#unmarked + 1] = math.max(0, (tonumber(before[i] or 0) or 0) - marks)
     end
   end
-  return due
+  return due, unmarked
 end
 
 local records, known, large, bytes, oddities = {}, {}, {}, 0, {}
@@ -180,8 +184,8 @@ local function read(member)
   return '', state
 end
 
-local before, due = call('ZSCORE', KEYS[2], token), {}
-if before then due = held_before(before) end
+local before, due, unmarked = call('ZSCORE', KEYS[2], token), {}, {}
+if before then due, unmarked = held_before(before) end
 local again = #members > 0
 if not again then
   if call('SISMEMBER', KEYS[4], ARGV[4]) == 1 then return {'paused', now, '', 0} end
@@ -213,6 +217,7 @@ if taken == 0 then
 end
 if again then
   if #due > 0 then try('ZADD', KEYS[1], unpack(due)) end
+  if #due > 0 and marks == 1 then try('HSET', KEYS[3], unpack(unmarked)) end
   return {'claimed', now, '', suspects, answers, records, oddities}
 end
 
@@ -223,6 +228,21 @@ local refused = try('ZADD', KEYS[1], unpack(scores))
 if fault(refused) then
   try('ZREM', KEYS[2], token)
   return refused
+end
+if marks == 1 then
+  local marked, back = {}, {}
+  for i = 1, taken do
+    local member = members[i]
+    marked[2 * i - 1], marked[2 * i] = member, times[i] + 1
+    back[2 * i - 1], back[2 * i] = digits(now), member
+    if left[member] then left[member] = left[member] + 1 end
+  end
+  refused = try('HSET', KEYS[3], unpack(marked))
+  if fault(refused) then
+    try('ZADD', KEYS[1], unpack(back))
+    try('ZREM', KEYS[2], token)
+    return refused
+  end
 end
 end_expired()
 if taken == limit then wake(KEYS[7]) end

@@ -20,13 +20,19 @@ from galaxy_notify.redis_state.words import Word
 
 @dataclass(frozen=True, slots=True)
 class ClaimLimits:
-    """The limits of one claim: members, lease time in ms, bytes, and the stream's length."""
+    """The limits of one claim: members, lease time in ms, bytes, and the stream's length.
+
+    With *at_most_once* its members count as abandoned from the claim on until they have an outcome,
+    but not in its own reply: however the lease ends without one, the next claim knows that they may
+    have been sent.
+    """
 
     members: int
     ttl_ms: int
     bytes: int
     record_bytes: int
     hold_at: int
+    at_most_once: bool = False
 
 
 class ClaimedMember(NamedTuple):
@@ -86,6 +92,7 @@ def route_claim(
         limits.record_bytes,
         limits.hold_at,
         "1" if alone else "",
+        "1" if limits.at_most_once else "",
     ]
     return ScriptCall(script("route_claim"), names, args)
 

@@ -58,9 +58,13 @@ class Store:
     async def claim(
         self, channel: str, token: str, limits: ClaimLimits, *, alone: bool = False
     ) -> Claim:
-        """Take due members under a lease; the same token gets the same again."""
+        """Take due members under a lease; the same token gets the same again.
+
+        At most once, the mark that they may be sent is first as safe as ``redis.durability`` asks.
+        """
         call = leases.route_claim(self.keys, channel, token, limits, alone=alone, now=self._now)
-        return await self._run(call, lambda reply: leases.read_claim(reply, token))
+        confirm = self._confirm if limits.at_most_once else None
+        return await self._run(call, lambda reply: leases.read_claim(reply, token), confirm=confirm)
 
     async def publish(self, channel: str, limits: ClaimLimits, terms: PublishTerms) -> Published:
         """Publish due routes that need no lease; `confirm_published` is to follow.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from galaxy_notify.model.route import Failure
@@ -16,9 +17,10 @@ from galaxy_notify.redis_state.delivery_outcomes import (
     read_ended,
     route_end,
 )
+from galaxy_notify.redis_state.leases import route_claim
 from galaxy_notify.redis_state.settlement import Drop, Expire, Release, RetryLater
 from tests.scripts.support.outcomes import route_or_new
-from tests.scripts.support.shard import KEEP, MINE, NOW, TTL, WORKER, Shard
+from tests.scripts.support.shard import KEEP, LIMITS, MINE, NOW, TTL, WORKER, Shard
 
 ENDINGS = ("deliver", "skip", "expire", "retry", "bury", "release", "drop")
 DONE = ("c-1", "c-2")
@@ -78,3 +80,13 @@ def ending_all(shard: Shard) -> ScriptCall:
     items.append(Drop(unusable.encode(), "record_missing"))
     shard.client.delete(shard.hash_of(gone), shard.hash_of(unusable))
     return ending_call(shard, items)
+
+
+def claiming_once(shard: Shard) -> ScriptCall:
+    """Routes that may be sent once: one that was left behind, fresh ones."""
+    shard.accept(1)
+    assert shard.claim(f"host-2-ffff:0:{TTL}:1").members
+    shard.now += TTL + 1
+    shard.accept(2, "push:u1", "push:u2")
+    once = replace(LIMITS, at_most_once=True)
+    return route_claim(shard.keys, "push", MINE, once, alone=False, now=shard.now)

@@ -261,6 +261,7 @@ SCENARIOS: dict[str, Callable[[Shard], ScriptCall]] = {
     "route_claim": _claim,
     "route_claim again": _claim_again,
     "route_claim again, fewer": _claim_again_fewer,
+    "route_claim at most once": endings.claiming_once,
     "route_publish": _publish,
     "route_settle": _settle,
     "route_end": endings.ending_all,
