@@ -11,13 +11,18 @@ import inspect
 import json
 from collections.abc import Callable
 from functools import lru_cache
-from importlib import import_module
 from typing import Any, Final, Protocol, runtime_checkable
 
 import msgpack
 
 from galaxy_notify.errors import ConfigurationError, Corrupt
-from galaxy_notify.model.callables import is_asynchronous, is_generator, returned_kind, takes
+from galaxy_notify.model.callables import (
+    is_asynchronous,
+    is_generator,
+    loaded_attribute,
+    returned_kind,
+    takes,
+)
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route
 
@@ -210,14 +215,7 @@ def _loaded(name: str) -> object:
         raise ConfigurationError(
             f'gateway.encoder: "{name}" is not one of msgpack, json, module:attribute'
         )
-    try:
-        loaded: object = import_module(module)
-        for step in attribute.split("."):
-            loaded = getattr(loaded, step)
-    except (Exception, SystemExit) as error:  # a module may raise anything while it is imported
-        reason = f"{type(error).__name__}: {error}"[:200]
-        raise ConfigurationError(f'gateway.encoder: cannot load "{name}": {reason}') from error
-    return loaded
+    return loaded_attribute("gateway.encoder", name)
 
 
 def _instance(name: str, loaded: object) -> object:

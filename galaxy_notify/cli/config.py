@@ -35,7 +35,12 @@ def command() -> None:
 @command.command("show")
 @with_json
 def show(app: Application, as_json: bool) -> None:
-    """Show every setting, its value and its source; secrets are masked."""
+    """Show every setting, its value and its source; secrets are masked.
+
+    The settings of a channel of each kind follow, commented out.
+    """
+    from galaxy_notify.settings.sample import kinds_toml
+
     rows = list(_rows(app))
     if as_json:
         echo_json({name: {"value": value, "source": source} for name, value, source in rows})
@@ -45,6 +50,8 @@ def show(app: Application, as_json: bool) -> None:
         text = "–" if value is None else printable(json.dumps(value, ensure_ascii=False))
         shown.append((name, text, faint(source) if source == "default" else printable(source)))
     echo_table(("setting", "value", "from"), shown, whole=("setting",))
+    echo("")
+    echo(faint(kinds_toml(explained=False).rstrip("\n")))
 
 
 @command.command("check")
@@ -139,11 +146,16 @@ def _changed(rows: Iterable[tuple[str, object, str]]) -> list[str]:
     """Name the settings whose value is another than the default, wherever it is written."""
     from galaxy_notify.settings import Settings
 
-    usual = Settings().masked()
+    usual = {
+        f"{section}.{field}": value
+        for section, fields in Settings().masked().items()
+        for field, value in fields.items()
+    }
+    # Those of a channel's section have no name among the defaults.
     return [
         name
-        for name, value, _ in rows
-        if value != usual[name.partition(".")[0]][name.partition(".")[2]]
+        for name, value, source in rows
+        if (value != usual[name] if name in usual else source != "default")
     ]
 
 

@@ -16,6 +16,7 @@ from galaxy_notify.daemon.intake import IntakePart
 from galaxy_notify.daemon.shard import Shard
 from galaxy_notify.daemon.status import StatusLine
 from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.operations.starting import check_channels
 from galaxy_notify.process.closing import close_soon
 from galaxy_notify.process.end_signals import DRAIN_S, EndSignals
 from galaxy_notify.process.join import DeploymentJoin, join_as
@@ -60,6 +61,7 @@ class Daemon:
 
         Raises `ConfigurationError`, for example for an encoder that cannot be loaded.
         """
+        check_channels(settings)
         load_all()
         self.worker_id = process_id()
         self._settings = settings
@@ -122,7 +124,7 @@ class Daemon:
         status = StatusLine(publisher, shards, self._supervisor, self._revive)
         reporting = asyncio.create_task(status.run(self._stop))
         stopped = asyncio.create_task(self._stop.wait())
-        self._log.info("daemon working", channels=list(self._settings.worker.channels))
+        self._log.info("daemon working", channels=list(self._settings.worker.served))
         await asyncio.wait({stopped, reporting, *running}, return_when=asyncio.FIRST_COMPLETED)
         self._stop.set()
         try:
@@ -227,9 +229,13 @@ def reloadable(old: Settings, new: Settings) -> Settings:
 
 
 def _changed(old: Settings, new: Settings) -> set[str]:
+    before, after = _values(old), _values(new)
+    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+
+
+def _values(settings: Settings) -> dict[str, object]:
     return {
-        f"{section}.{field}"
-        for section in type(old).model_fields
-        for field in type(getattr(old, section)).model_fields
-        if getattr(getattr(old, section), field) != getattr(getattr(new, section), field)
+        f"{name}.{field}": value
+        for name, section in settings.sections()
+        for field, value in section
     }

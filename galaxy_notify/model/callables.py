@@ -7,6 +7,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
 from typing import Final, get_origin, get_type_hints
 
 from galaxy_notify.errors import ConfigurationError
@@ -29,6 +30,22 @@ def check_callable(
     problem = _problem(candidate, parameters, asynchronous=asynchronous)
     if problem:
         raise ConfigurationError(f"{name}: {_name_of(candidate)} {problem}")
+
+
+def loaded_attribute(name: str, attribute: str) -> object:
+    """Return what ``module:attribute`` names.
+
+    Raises `ConfigurationError` that begins with *name*, the setting, whatever the module raises.
+    """
+    module, _, path = attribute.partition(":")
+    try:
+        loaded: object = import_module(module)
+        for step in path.split("."):
+            loaded = getattr(loaded, step)
+    except (Exception, SystemExit) as error:  # a module may raise anything while it is imported
+        reason = f"{type(error).__name__}: {error}"[:200]
+        raise ConfigurationError(f'{name}: cannot load "{attribute}": {reason}') from error
+    return loaded
 
 
 def is_asynchronous(function: Callable[..., object]) -> bool:

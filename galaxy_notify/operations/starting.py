@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from galaxy_notify.embedded import postgres
@@ -10,16 +10,50 @@ from galaxy_notify.embedded.server import check_startable
 from galaxy_notify.embedded.state_dir import resolve_state_dir
 from galaxy_notify.encoding import load_encoder
 from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.model.callables import check_callable, loaded_attribute
 from galaxy_notify.redis_client.access import check_access
 from galaxy_notify.settings import Settings
+from galaxy_notify.settings.channels import LogChannel, OwnChannel
 from galaxy_notify.settings.values import EMBEDDED
+
+
+def check_channels(settings: Settings) -> None:
+    """Raise `ConfigurationError` if the external channels of this process cannot be served.
+
+    A process that serves none of them needs none of what they need.
+    """
+    if problems := list(_channel_problems(settings)):
+        raise ConfigurationError("\n".join(problems))
+
+
+def _channel_problems(settings: Settings) -> Iterator[str]:
+    served = [name for name in settings.channels if name in settings.worker.served]
+    for name in served:
+        channel, place = settings.channels[name], f"channels.{name}"
+        if channel.unless_read and not settings.feed.url:
+            yield f"{place}.unless_read: needs feed.url"
+        if isinstance(channel, OwnChannel):
+            yield from _problem_of(f"{place}.kind", channel.kind, ("delivery",))
+    contacts = settings.contacts
+    reaching = [name for name in served if not isinstance(settings.channels[name], LogChannel)]
+    if reaching and contacts.lookup:
+        yield from _problem_of("contacts.lookup", contacts.lookup, ("user", "channel"))
+    elif reaching and not contacts.keys:
+        yield f"contacts.keys: must be set for channels.{reaching[0]}, or contacts.lookup"
+
+
+def _problem_of(name: str, attribute: str, parameters: Sequence[str]) -> Iterator[str]:
+    try:
+        check_callable(name, loaded_attribute(name, attribute), parameters, asynchronous=True)
+    except ConfigurationError as error:
+        yield str(error)
 
 
 def start_problems(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
     """Find what a daemon would refuse to start for, in its words; nothing is asked of Redis.
 
-    Loads the encoder and the TLS files, makes a client, and looks for the embedded servers and
-    their folders, by what the start does.
+    Loads the encoder, your own channels and the TLS files, makes a client, and looks for the
+    embedded servers and their folders, by what the start does.
     """
 
     def embedded() -> None:
@@ -32,7 +66,9 @@ def start_problems(settings: Settings, environ: Mapping[str, str]) -> Iterator[s
             postgres.check_startable(postgres.postgres_folder(settings, environ), environ)
 
     encoder = partial(load_encoder, settings.gateway.encoder)
-    for check in (encoder, partial(check_access, settings), embedded, embedded_postgres):
+    channels = partial(check_channels, settings)
+    checks = (encoder, channels, partial(check_access, settings), embedded, embedded_postgres)
+    for check in checks:
         try:
             check()
         except ConfigurationError as error:

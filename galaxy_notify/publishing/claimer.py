@@ -77,7 +77,7 @@ class Claimer:
         self._limits = claim_limits(settings)
         self._poll_s = settings.worker.poll_interval_ms / 1000
         weights = channel_weights(settings.worker.weights)
-        self._turns = ChannelTurns(state.channels, weights)
+        self._turns = ChannelTurns(state.stream_channels, weights)
         self._unanswered: dict[int, _PendingClaim] = {}
         self._beat_at = self._identified_until = 0.0
         self._clock_ms: float | None = None

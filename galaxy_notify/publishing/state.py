@@ -180,6 +180,8 @@ class ShardState:
         self.publisher = publisher
         self.keys = keys
         self.channels = tuple(publisher.settings.worker.channels)
+        #: Those that this process publishes to the gateway stream.
+        self.stream_channels = publisher.settings.stream_channels
         self.log = get_logger("publisher", worker=worker_id, shard=keys.shard, stream=keys.stream)
         self.health = ShardHealth(
             Retry(

@@ -21,7 +21,7 @@ class ChannelTurns:
 
     def next_order(self) -> tuple[str, ...]:
         """Return the channels in the order of the next pass."""
-        return next(self._orders)
+        return next(self._orders, ())
 
 
 def _spread(weights: Mapping[str, int]) -> list[str]:

@@ -138,7 +138,7 @@ class Waiter:
         """Wait for at most *seconds*; return whether a wake-up came. Raises `RedisFault`."""
         awaited: set[asyncio.Future[None] | asyncio.Task[bool]] = {self._state.next_wakeup()}
         if listen and self._listening is None and monotonic() >= self._listen_after:
-            waiting = self._store.wait_for_wakeup(self._state.channels, LISTEN_S)
+            waiting = self._store.wait_for_wakeup(self._state.stream_channels, LISTEN_S)
             self._listening = asyncio.create_task(waiting)
         if self._listening is not None:
             awaited.add(self._listening)
@@ -156,7 +156,7 @@ class Waiter:
             self._listening = None
         # After an outage the other workers claim by themselves.
         with suppress(RedisFault):
-            await self._store.notify_channels(self._state.channels)
+            await self._store.notify_channels(self._state.stream_channels)
 
     def _was_woken(self) -> bool:
         if self._listening is None or not self._listening.done():

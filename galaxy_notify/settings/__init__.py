@@ -6,6 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from galaxy_notify.settings.channels import (
+        ChannelSettings,
+        LogChannel,
+        OwnChannel,
+        WebhookChannel,
+    )
+    from galaxy_notify.settings.contacts import ContactsSettings
     from galaxy_notify.settings.feed import FeedSettings
     from galaxy_notify.settings.http import HttpSettings
     from galaxy_notify.settings.loading import load_settings, settings_from
@@ -27,18 +34,23 @@ if TYPE_CHECKING:
     from galaxy_notify.settings.worker import WorkerSettings
 
 __all__ = [
+    "ChannelSettings",
+    "ContactsSettings",
     "FeedSettings",
     "GatewaySettings",
     "HttpSettings",
     "IntakeSettings",
     "LimitsSettings",
+    "LogChannel",
     "LogSettings",
+    "OwnChannel",
     "RealtimeSettings",
     "RedisSettings",
     "RetentionSettings",
     "RetrySettings",
     "RulesSettings",
     "Settings",
+    "WebhookChannel",
     "WorkerSettings",
     "channel_weights",
     "defaults_toml",
@@ -50,6 +62,8 @@ __all__ = [
 # Loaded on first use: building the models of all sections takes longer than the rest of an import.
 _HOMES = {
     **dict.fromkeys(__all__, "sections"),
+    **dict.fromkeys(("ChannelSettings", "LogChannel", "OwnChannel", "WebhookChannel"), "channels"),
+    "ContactsSettings": "contacts",
     "FeedSettings": "feed",
     "HttpSettings": "http",
     "RealtimeSettings": "realtime",

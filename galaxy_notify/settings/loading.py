@@ -14,6 +14,8 @@ from pydantic.fields import FieldInfo
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.model.json_data import kind_of
 from galaxy_notify.model.refusals import shown
+from galaxy_notify.settings.broken_rule import BrokenRule
+from galaxy_notify.settings.channel_tables import CHANNELS
 from galaxy_notify.settings.sections import Settings
 from galaxy_notify.settings.sources import (
     CREDENTIALS_VARIABLE,
@@ -22,7 +24,7 @@ from galaxy_notify.settings.sources import (
     is_secret,
     settings_file,
 )
-from galaxy_notify.settings.validation import BrokenRule, broken_rules
+from galaxy_notify.settings.validation import broken_rules
 from galaxy_notify.settings.values import EMBEDDED
 
 
@@ -36,12 +38,20 @@ def load_settings(
     environ = os.environ if environ is None else environ
     given = {"redis": {"url": EMBEDDED}} if embedded else {}
     settings = _settings(Reading(settings_file(config, environ), environ, given, "--embedded"))
-    directory = environ.get(CREDENTIALS_VARIABLE)
-    for name, section in (("redis", settings.redis), ("feed", settings.feed)):
-        path = Path(directory or "", f"{name}__password")
-        if directory and settings.sources[f"{name}.password"] == str(path):
-            section._password_file = path
+    if directory := environ.get(CREDENTIALS_VARIABLE):
+        _watch_credentials(settings, directory)
     return settings
+
+
+def _watch_credentials(settings: Settings, directory: str) -> None:
+    """Let secrets from credential files be read again, so that they can be renewed."""
+    for name, section in (("redis", settings.redis), ("feed", settings.feed)):
+        path = Path(directory, f"{name}__password")
+        if settings.sources[f"{name}.password"] == str(path):
+            section._password_file = path
+    path = Path(directory, "contacts__keys")
+    if settings.sources["contacts.keys"] == str(path):
+        settings.contacts._keys_file = path
 
 
 def settings_from(values: Mapping[str, Mapping[str, Any]], *, source: str = "argument") -> Settings:
@@ -56,9 +66,7 @@ def _settings(reading: Reading) -> Settings:
             reading.problems.append(_rule_text(broken, reading.origins))
     if reading.problems:
         raise ConfigurationError("\n".join(reading.problems))
-    names = (
-        f"{section}.{field}" for section in SECTIONS for field in SECTIONS[section].model_fields
-    )
+    names = (f"{name}.{field}" for name, section in settings.sections() for field, _ in section)
     settings._sources.update(dict.fromkeys(names, "default") | reading.origins)
     return settings
 
@@ -66,25 +74,37 @@ def _settings(reading: Reading) -> Settings:
 def _validated(reading: Reading) -> tuple[Settings, set[str]]:
     """Validate each value; a wrong one is reported, and replaced by its default for other rules."""
     reading.read()
-    try:
-        return _settings_from(reading.tables), set()
-    except ValidationError as error:
-        faults = error.errors(include_url=False)
     wrong: set[str] = set()
-    for fault in faults:
-        section, field, *rest = map(str, fault["loc"])
-        name = f"{section}.{field}"
+    channels: dict[str, object] = {}
+    for section, model in reading.models.items():
+        if section not in SECTIONS:
+            name, table = section.partition(".")[2], reading.tables[section]
+            try:
+                channels[name] = model.model_validate(table)
+            except ValidationError as error:
+                wrong |= _report(error, reading, section)
+                channels[name] = model.model_validate(table)
+    tables = {name: reading.tables.get(name, {}) for name in SECTIONS} | {CHANNELS: channels}
+    try:
+        # Sections that are named, if only with nothing in them, need no schema of their own.
+        return Settings.model_validate(tables), wrong
+    except ValidationError as error:
+        wrong |= _report(error, reading)
+    return Settings.model_validate(tables), wrong
+
+
+def _report(error: ValidationError, reading: Reading, *section: str) -> set[str]:
+    """Report and remove each wrong value; return the names of their settings."""
+    wrong: set[str] = set()
+    for fault in error.errors(include_url=False):
+        home, field, *rest = (*section, *map(str, fault["loc"]))
+        name = f"{home}.{field}"
         wrong.add(name)
-        reading.tables[section].pop(field, None)
+        reading.tables[home].pop(field, None)
         place = name + "".join(f"[{step}]" for step in rest)
-        rule = _rule(name, SECTIONS[section].model_fields[field], fault)
+        rule = _rule(name, reading.models[home].model_fields[field], fault)
         reading.problems.append(f"{place}: {rule} (from {reading.origins[name]})")
-    return _settings_from(reading.tables), wrong
-
-
-def _settings_from(tables: Mapping[str, Mapping[str, object]]) -> Settings:
-    # Sections that are named, if only with nothing in them, need no schema of their own.
-    return Settings.model_validate({name: {} for name in SECTIONS} | dict(tables))
+    return wrong
 
 
 def _rule(name: str, field: FieldInfo, fault: Mapping[str, Any]) -> str:
@@ -94,6 +114,8 @@ def _rule(name: str, field: FieldInfo, fault: Mapping[str, Any]) -> str:
         rule = str(fault["ctx"]["error"])
     else:
         rule = _KINDS.get(kind) or _expected(field)
+        if kind == "tuple_type" and int in get_args(field.annotation):
+            rule = "must be a list of numbers"
     if kind == "value_error" and isinstance(value, list | tuple):
         return rule
     if is_secret(field) or name.endswith(".url"):

@@ -8,6 +8,7 @@ from textwrap import wrap
 
 from pydantic.fields import FieldInfo
 
+from galaxy_notify.settings.channels import MODELS
 from galaxy_notify.settings.loading import bounds
 from galaxy_notify.settings.sources import SECTIONS
 
@@ -18,7 +19,9 @@ _HEADER = """\
 # /etc/galaxy-notify/galaxy_notify.toml. The file needs only the settings that differ from these
 # defaults. Credential files <section>__<field> in $CREDENTIALS_DIRECTORY (redis__password)
 # override the file; environment variables GALAXY_NOTIFY_<SECTION>__<FIELD> override both
-# (GALAXY_NOTIFY_WORKER__SHARDS=4; a list as JSON or with commas). Unknown settings are errors.
+# (GALAXY_NOTIFY_WORKER__SHARDS=4; a list as JSON or with commas). For a channel's section they are
+# channels__<name>__<field> and GALAXY_NOTIFY_CHANNELS__<NAME>__<FIELD>. Unknown settings are
+# errors.
 #
 #   galaxy-notify config check      lists all invalid settings
 #   galaxy-notify config show       shows every setting and its source
@@ -31,7 +34,30 @@ _WIDTH = 98
 
 def defaults_toml() -> str:
     """Return a settings file that holds every default, each with what it means."""
-    return _HEADER + "".join(_section(name) for name in SECTIONS)
+    return "\n".join([_HEADER + "".join(_section(name) for name in SECTIONS), kinds_toml()])
+
+
+def kinds_toml(*, explained: bool = True) -> str:
+    """Return the section of a channel of each kind, commented out.
+
+    A setting is explained where it first appears, and again where it means something else.
+    """
+    lines = [
+        *_comment(
+            "External channels: a section for each, whose name must be in worker.channels. A "
+            "channel without a section is a stream channel. Its kind decides which settings it has."
+        )
+    ]
+    said: set[str] = set()
+    for number, model in enumerate(MODELS):
+        lines += [""] if number else []
+        lines += [*_comment(model.__doc__ or ""), "# [channels.NAME]"]
+        for name, field in model.model_fields.items():
+            text = _meaning(field)
+            lines += _comment(text) if explained and text not in said else ()
+            lines.append(f"# {_assignment(name, field)}")
+            said.add(text)
+    return "\n".join(lines) + "\n"
 
 
 def _section(name: str) -> str:
@@ -43,13 +69,24 @@ def _section(name: str) -> str:
 
 
 def _setting(name: str, field: FieldInfo) -> Iterator[str]:
+    yield from _comment(_meaning(field))
+    is_unset = field.get_default(call_default_factory=True) is None
+    yield f"{'# ' if is_unset else ''}{_assignment(name, field)}"
+
+
+def _meaning(field: FieldInfo) -> str:
     limits = bounds(field)
     text = field.description or ""
-    yield from _comment(f"{text} {limits[0]} to {limits[1]}." if limits else text)
+    return f"{text} {limits[0]} to {limits[1]}." if limits else text
+
+
+def _assignment(name: str, field: FieldInfo) -> str:
+    if field.is_required():
+        return f'{name} = "my_package.module:send"'
     value = field.get_default(call_default_factory=True)
     # JSON and TOML write truth values, numbers, plain text and lists of it alike.
     shown = json.dumps(value, ensure_ascii=False)
-    yield f'# {name} = ""' if value is None else f"{name} = {shown}"
+    return f'{name} = ""' if value is None else f"{name} = {shown}"
 
 
 def _comment(text: str) -> Iterator[str]:

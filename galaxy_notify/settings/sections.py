@@ -1,10 +1,12 @@
 """All settings: every field with its default, its bounds and what it means.
 
-The sections ``redis``, ``worker``, ``http``, ``realtime`` and ``feed`` have files of their own.
+The sections ``redis``, ``worker``, ``http``, ``realtime``, ``feed``, ``channels.NAME`` and
+``contacts`` have files of their own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -16,6 +18,8 @@ from pydantic import (
     SecretStr,
 )
 
+from galaxy_notify.settings.channels import ChannelSettings
+from galaxy_notify.settings.contacts import ContactsSettings
 from galaxy_notify.settings.feed import FeedSettings
 from galaxy_notify.settings.http import HttpSettings
 from galaxy_notify.settings.realtime import RealtimeSettings
@@ -218,6 +222,8 @@ class Settings(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True
     http: HttpSettings = Field(default_factory=HttpSettings)
     realtime: RealtimeSettings = Field(default_factory=RealtimeSettings)
     feed: FeedSettings = Field(default_factory=FeedSettings)
+    contacts: ContactsSettings = Field(default_factory=ContactsSettings)
+    channels: Mapping[str, ChannelSettings] = Field(default_factory=dict)
 
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
 
@@ -226,11 +232,24 @@ class Settings(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True
         """Return where each ``section.field`` came from; ``default`` where it is not set."""
         return dict(self._sources)
 
+    @property
+    def stream_channels(self) -> tuple[str, ...]:
+        """Return the channels that this process publishes to the gateway stream."""
+        return tuple(name for name in self.worker.served if name not in self.channels)
+
+    def sections(self) -> Iterator[tuple[str, Section]]:
+        """Yield every section with its name; the external channels come last."""
+        for name in type(self).model_fields:
+            if name != "channels":
+                yield name, getattr(self, name)
+        for name, channel in self.channels.items():
+            yield f"channels.{name}", channel
+
     def masked(self) -> dict[str, dict[str, object]]:
         """Return all values by section and field as JSON can hold them, secrets masked."""
         return {
-            section: {field: _shown(field, value) for field, value in getattr(self, section)}
-            for section in type(self).model_fields
+            name: {field: _shown(field, value) for field, value in section}
+            for name, section in self.sections()
         }
 
 

@@ -1,5 +1,8 @@
 """Where values come from: the settings file, credential files and the environment.
 
+Which settings a section ``channels.NAME`` has is known when all sources have been read, because any
+of them may hold its kind.
+
 Without pydantic-settings: each of its sources had to be replaced anyway, so that unknown names are
 errors and every message and value names the place it came from, and importing it took a fifth of
 a short command: docs/decisions/0011-settings-without-pydantic-settings.md
@@ -7,11 +10,10 @@ a short command: docs/decisions/0011-settings-without-pydantic-settings.md
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -21,8 +23,9 @@ from pydantic.fields import FieldInfo
 
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.model.json_data import is_carried, printable
+from galaxy_notify.settings.channel_tables import CHANNELS, ChannelTables
 from galaxy_notify.settings.sections import Settings
-from galaxy_notify.settings.values import Section, credential_text
+from galaxy_notify.settings.values import Section, credential_text, items_of
 
 VARIABLE_PREFIX = "GALAXY_NOTIFY_"
 FILE_VARIABLE = "GALAXY_NOTIFY_CONFIG"
@@ -30,8 +33,11 @@ CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"
 DEFAULT_FILE = Path("/etc/galaxy-notify/galaxy_notify.toml")
 
 SECTIONS: Mapping[str, type[Section]] = {
-    name: cast("type[Section]", field.annotation) for name, field in Settings.model_fields.items()
+    name: cast("type[Section]", field.annotation)
+    for name, field in Settings.model_fields.items()
+    if name != CHANNELS
 }
+_NAMES = (*SECTIONS, CHANNELS)
 _LONGEST_FILE = 1 << 20
 _TRUTHS = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(
     ("false", "no", "off", "0"), False
@@ -49,6 +55,8 @@ class Reading:
     tables: dict[str, dict[str, object]] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    models: dict[str, type[Section]] = field(default_factory=lambda: dict(SECTIONS))
+    channels: ChannelTables = field(default_factory=ChannelTables)
 
     def read(self) -> None:
         """Read every source, the weakest first, so that the strongest value of a setting stays."""
@@ -61,12 +69,15 @@ class Reading:
             if variable.startswith(VARIABLE_PREFIX) and variable != FILE_VARIABLE:
                 self._take_variable(variable, text)
         self._take_tables(self.given, self.giver)
+        self._take_channels()
 
     def _take_tables(self, values: Mapping[str, Any], source: str) -> None:
         """Take tables of sections, as a TOML file holds them."""
         for section, table in values.items():
-            if section not in SECTIONS:
-                self.problems.append(_unknown(section, "section", SECTIONS, source))
+            if section == CHANNELS:
+                self.problems += self.channels.take_table(table, source)
+            elif section not in SECTIONS:
+                self.problems.append(_unknown(section, "section", _NAMES, source))
             elif not isinstance(table, Mapping):
                 self.problems.append(f"{section}: must be a table, [{section}] (from {source})")
             else:
@@ -76,7 +87,7 @@ class Reading:
     def _take_file(self, path: Path) -> None:
         """Take the credential file of a setting; other files are ignored."""
         section, separator, name = path.name.partition("__")
-        if not separator or section not in SECTIONS:
+        if not separator or section not in _NAMES:
             return
         try:
             self._take_text(section, name, credential_text(path), str(path))
@@ -93,15 +104,17 @@ class Reading:
         if not separator or name != name.upper():
             form = f"{VARIABLE_PREFIX}<SECTION>__<FIELD>"
             self.problems.append(f"{printable(variable)}: unknown variable, expected {form}")
-        elif section not in SECTIONS:
-            self.problems.append(_unknown(section, "section", SECTIONS, variable))
+        elif section not in _NAMES:
+            self.problems.append(_unknown(section, "section", _NAMES, variable))
         else:
             self._take_text(section, setting, text, variable)
 
     def _take_text(self, section: str, name: str, text: str, source: str) -> None:
         """Take a text as the kind of value that the setting wants."""
-        if is_carried(text):
-            field = SECTIONS[section].model_fields.get(name)
+        if section == CHANNELS:
+            self.problems += self.channels.take_text(name, text, source)
+        elif is_carried(text):
+            field = self.models[section].model_fields.get(name)
             self._take(section, name, _value_of(text, field.annotation) if field else text, source)
         else:
             place = printable(f"{section}.{name}")
@@ -109,13 +122,23 @@ class Reading:
 
     def _take(self, section: str, name: str, value: object, source: str) -> None:
         """Take a value of a section that exists; an empty text may unset it."""
-        known = SECTIONS[section].model_fields
+        known = self.models[section].model_fields
         if name not in known:
             self.problems.append(_unknown(f"{section}.{name}", "setting", known, source))
             return
         value = None if value == "" and known[name].default is None else value
         self.tables.setdefault(section, {})[name] = value
         self.origins[f"{section}.{name}"] = source
+
+    def _take_channels(self) -> None:
+        """Take what all sources say of each channel, now that its kind is known."""
+        channels, problems = self.channels.read()
+        self.problems += problems
+        for channel in channels:
+            self.models[channel.section] = channel.model
+            for name, given in channel.values.items():
+                take = self._take_text if given.is_text else self._take
+                take(channel.section, name, given.value, given.source)
 
 
 def settings_file(config: str | None, environ: Mapping[str, str]) -> Path | None:
@@ -158,25 +181,19 @@ def _files_in(directory: str) -> list[Path]:
 
 def _value_of(text: str, wanted: object) -> object:
     """Convert text to the wanted type; invalid text stays as it is, and is refused later."""
-    if wanted is int and re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+    if wanted in (int, int | None) and re.fullmatch(r"[+-]?[0-9]{1,18}", text):
         return int(text)
     if wanted is bool:
         return _TRUTHS.get(text.lower(), text)
-    if str(wanted).startswith("tuple["):
-        return _list_of(text)
-    return text
+    if not str(wanted).startswith("tuple["):
+        return text
+    items = items_of(text)
+    if get_args(wanted)[0] is int and isinstance(items, list):
+        return [_value_of(item, int) if isinstance(item, str) else item for item in items]
+    return items
 
 
-def _list_of(text: str) -> object:
-    if text.lstrip().startswith("["):
-        try:
-            return json.loads(text)
-        except (ValueError, RecursionError):
-            return text
-    return [item.strip() for item in text.split(",")] if text.strip() else []
-
-
-def _unknown(name: str, kind: str, known: Mapping[str, object], source: str) -> str:
+def _unknown(name: str, kind: str, known: Collection[str], source: str) -> str:
     from difflib import get_close_matches  # a fiftieth of a short command
 
     near = get_close_matches(name.rpartition(".")[2], known, n=1)

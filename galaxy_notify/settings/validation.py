@@ -6,10 +6,12 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 from urllib.parse import urlsplit
 
 from galaxy_notify.model.json_data import printable
+from galaxy_notify.settings.broken_rule import BrokenRule
+from galaxy_notify.settings.channel_rules import broken_channel_rules
 from galaxy_notify.settings.feed import FeedSettings
 from galaxy_notify.settings.http import LEAST_SECRET, SHARED, HttpSettings, is_loopback
 from galaxy_notify.settings.postgres_url import files_of
@@ -24,13 +26,6 @@ _KEYS: Final = (
     "|parked|paused|preferred|sweeper|swept|totals|workers)$"
 )
 _TAGGED: Final = re.compile(r"\{[^{}]+\}")
-
-
-class BrokenRule(NamedTuple):
-    """A broken rule: the settings that break it together, the one to blame first."""
-
-    fields: tuple[str, ...]
-    message: str
 
 
 def untagged(settings: Settings) -> str:
@@ -49,6 +44,7 @@ def broken_rules(settings: Settings) -> Iterator[BrokenRule]:
     yield from _realtime(settings.realtime, settings.http)
     yield from _durability(settings)
     yield from _feed(settings.feed)
+    yield from broken_channel_rules(settings)
     retry = settings.retry
     if retry.backoff_min_ms > retry.backoff_max_ms:
         fields = ("retry.backoff_min_ms", "retry.backoff_max_ms")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import json
 import os
 import re
 from collections.abc import Iterable
@@ -52,7 +53,7 @@ class Section(BaseModel):
     )
 
 
-def number(default: int, bounds: tuple[int, int], meaning: str) -> Any:
+def number(default: int | None, bounds: tuple[int, int], meaning: str) -> Any:
     """Return the field of a whole number within *bounds*, both included."""
     least, most = bounds
     return Field(default, ge=least, le=most, description=meaning)
@@ -205,15 +206,45 @@ def credential_text(path: Path) -> str:
     return text.decode().removesuffix("\n").removesuffix("\r")
 
 
-def current_password(file: Path | None, password: SecretStr | None) -> str | None:
-    """Return a password as its credential file has it now, or as it was set."""
+def current_text(file: Path | None) -> str | None:
+    """Return what a credential file has now; None where it cannot be read."""
     if file is not None:
         with suppress(OSError, UnicodeDecodeError):
-            return credential_text(file) or None
+            return credential_text(file)
+    return None
+
+
+def current_password(file: Path | None, password: SecretStr | None) -> str | None:
+    """Return a password as its credential file has it now, or as it was set."""
+    text = current_text(file)
+    if text is not None:
+        return text or None
     return password.get_secret_value() if password else None
 
 
+def items_of(text: str) -> object:
+    """Return the list that a text holds: JSON, or items between commas or line ends."""
+    if text.lstrip().startswith("["):
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            return text
+    return [item.strip() for item in re.split("[,\n]", text)] if text.strip() else []
+
+
 _MODULE = r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*"
+_ATTRIBUTE: Final = re.compile(f"{_MODULE}:{_MODULE}")
+
+
+def is_attribute(text: str) -> bool:
+    """Return whether a text has the form ``module:attribute``."""
+    return _ATTRIBUTE.fullmatch(text) is not None
+
+
+def _attribute(value: str) -> str:
+    if value and not is_attribute(value):
+        raise ValueError("must be module:attribute")
+    return value
 
 
 def _type_time(value: str) -> str:
@@ -242,6 +273,7 @@ Durability: TypeAlias = Annotated[
 Encoder: TypeAlias = Annotated[
     str, _form(f"msgpack|json|{_MODULE}:{_MODULE}", "must be msgpack, json or module:attribute")
 ]
+Attribute: TypeAlias = Annotated[str, AfterValidator(_attribute)]
 HostPort: TypeAlias = Annotated[
     str,
     _form(r"([^\s:,\[\]]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}", "must be HOST:PORT"),

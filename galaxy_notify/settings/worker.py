@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from galaxy_notify.settings.values import (
     DAY_MS,
+    Channel,
     Channels,
     Section,
     Weights,
@@ -21,6 +23,9 @@ class WorkerSettings(Section):
 
     shards: int = number(1, (1, 1024), "Number of shards of the state; cannot change once in use.")
     channels: Channels = Field(("push",), description="The channels of this deployment.")
+    serves: Annotated[tuple[Channel, ...], Field(strict=False)] = Field(
+        (), description="Those of them that this process works on; empty: all."
+    )
     slots: int = number(2, (1, 16), "Batches processed at the same time, per shard.")
     batch_size: int = number(128, (1, 256), "Maximum routes claimed in one call.")
     lease_ttl_ms: int = number(
@@ -48,14 +53,31 @@ class WorkerSettings(Section):
         "for each batch of a channel without a weight.",
     )
 
+    @property
+    def served(self) -> tuple[str, ...]:
+        """Return the channels that this process works on."""
+        return self.serves or self.channels
+
+    @field_validator("serves")
+    @classmethod
+    def _served_are_channels(cls, serves: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        _check_known(serves, info)
+        if len(set(serves)) != len(serves):
+            raise ValueError("must not contain a channel twice")
+        return serves
+
     @field_validator("weights")
     @classmethod
     def _weights_of_channels(
         cls, weights: tuple[str, ...], info: ValidationInfo
     ) -> tuple[str, ...]:
-        # An invalid list of channels is reported by itself.
-        channels = info.data.get("channels")
-        for name in channel_weights(weights):
-            if channels is not None and name not in channels:
-                raise ValueError(f"{name} is not one of worker.channels")
+        _check_known(channel_weights(weights), info)
         return weights
+
+
+def _check_known(names: Iterable[str], info: ValidationInfo) -> None:
+    # An invalid list of channels is reported by itself.
+    channels = info.data.get("channels")
+    for name in names:
+        if channels is not None and name not in channels:
+            raise ValueError(f"{name} is not one of worker.channels")

@@ -35,6 +35,20 @@ def test_show__hides_secrets() -> None:
         assert "hunter" not in done.output
 
 
+def test_show__has_the_channels_of_a_deployment() -> None:
+    """Each setting of an external channel has its row; those of each kind follow as comments."""
+    external = {"WORKER__CHANNELS": "push,hook", "CHANNELS__HOOK__KIND": "log"}
+    command = CommandLine(NOWHERE, external)
+    told = command.told("config", "show")
+    kind = {"value": "log", "source": "GALAXY_NOTIFY_CHANNELS__HOOK__KIND"}
+    assert told["channels.hook.kind"] == kind
+    assert told["channels.hook.timeout_ms"] == {"value": 15_000, "source": "default"}
+    shown = command.run("config", "show").stdout
+    assert shown.count("\n# [channels.NAME]\n") == 3
+    assert '\n# kind = "webhook"\n' in shown
+    assert "channels.hook.kind" in command.run("config", "check").stdout
+
+
 def test_check__lists_all_problems() -> None:
     """Everything wrong is told at once, and the exit code is 78."""
     command = CommandLine(NOWHERE, {"WORKER__SHARDS": "0", "NOPE": "1", "LOG__LEVEL": "loud"})

@@ -104,6 +104,49 @@ def test_check__says_what_run_says_of_an_encoder(modules: Path) -> None:
     assert_same("run", "gateway.encoder: ", modules, GATEWAY__ENCODER="own_encoders:slow")
 
 
+CHANNELS = """
+async def send(delivery): ...
+async def find(user, channel): return []
+def blocking(delivery): ...
+"""
+MINE = {"WORKER__CHANNELS": "push,mine", "CHANNELS__MINE__KIND": "own_channels:send"}
+LOOKUP = {"CONTACTS__LOOKUP": "own_channels:find"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({}, "contacts.keys: must be set for channels.mine, or contacts.lookup"),
+        ({**LOOKUP, "CHANNELS__MINE__KIND": "own_channels:nowhere"}, "channels.mine.kind: cannot"),
+        (
+            {**LOOKUP, "CHANNELS__MINE__KIND": "own_channels:blocking"},
+            "is not a coroutine function",
+        ),
+        ({**LOOKUP, "CHANNELS__MINE__KIND": "own_channels:find"}, "does not take (delivery)"),
+        ({"CONTACTS__LOOKUP": "own_channels:send"}, "contacts.lookup: send does not take (user,"),
+        (
+            {**LOOKUP, "CHANNELS__MINE__UNLESS_READ": "true"},
+            "channels.mine.unless_read: needs feed",
+        ),
+    ],
+)
+def test_check__looks_at_external_channels(
+    tmp_path: Path, settings: dict[str, str], named: str
+) -> None:
+    """What a process could not send by is a problem, unless it leaves the channel to others."""
+    (tmp_path / "own_channels.py").write_text(CHANNELS)
+    given = {**MINE, **settings}
+    assert_same("run", named, tmp_path, **given)
+    assert ended("config", "check", folder=tmp_path, **given, WORKER__SERVES="push")[0] == 0
+
+
+def test_check__takes_good_external_channels(tmp_path: Path) -> None:
+    """A channel of one's own with a lookup, and one that needs no contacts, are no problem."""
+    (tmp_path / "own_channels.py").write_text(CHANNELS)
+    assert ended("config", "check", folder=tmp_path, **MINE, **LOOKUP)[0] == 0
+    assert ended("config", "check", **{**MINE, "CHANNELS__MINE__KIND": "log"})[0] == 0
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -29,7 +29,10 @@ _NO_LAPSE_MS = 2_000 * int(HANG_S)
 
 
 class DeploymentFixture(DeadLetterFixture):
-    """A deployment with settings of its own, given as ``section__field=value``."""
+    """A deployment with settings of its own, given as ``section__field=value``.
+
+    Or as ``section={…}``, such as the channels.
+    """
 
     def __init__(self, url: str, **settings: Any) -> None:
         self._given = settings
@@ -54,8 +57,8 @@ class DeploymentFixture(DeadLetterFixture):
             "worker": {"lease_ttl_ms": _NO_LAPSE_MS},
         }
         for name, value in (self._given | settings).items():
-            section, field = name.split("__")
-            values.setdefault(section, {})[field] = value
+            section, _, field = name.partition("__")
+            values.setdefault(section, {}).update({field: value} if field else value)
         return settings_from(values)
 
     @property

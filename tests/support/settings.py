@@ -20,8 +20,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "state_dir": None, "durability": "none", "max_waiting": 100_000,
     },
     "worker": {
-        "shards": 1, "channels": ["push"], "slots": 2, "batch_size": 128, "lease_ttl_ms": 30000,
-        "poll_interval_ms": 1000, "max_abandoned": 5, "publish": "script", "weights": [],
+        "shards": 1, "channels": ["push"], "serves": [], "slots": 2, "batch_size": 128,
+        "lease_ttl_ms": 30000, "poll_interval_ms": 1000, "max_abandoned": 5, "publish": "script",
+        "weights": [],
     },
     "retry": {
         "max_attempts": 8, "backoff_min_ms": 1000, "backoff_max_ms": 60000, "jitter": "full",
@@ -64,6 +65,18 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "enabled": False, "url": "", "password": None, "channels": ["in_app"], "batch_size": 500,
         "batch_ms": 50, "statement_timeout_ms": 10000, "backlog_max": 1000000, "retention_days": 0,
     },
+    "contacts": {"keys": [], "lookup": ""},
+}  # fmt: skip
+#: Of the external channels of every kind.
+CHANNEL_DEFAULTS: dict[str, Any] = {
+    "max_attempts": None, "schedule_ms": [], "backoff_min_ms": None, "backoff_max_ms": None,
+    "timeout_ms": 15_000, "lease_ttl_ms": 60_000, "concurrency": 32, "per_host": 8, "rate": "",
+    "delivery": "at_least_once", "delay_ms": 0, "unless_read": False, "max_late_ms": 259_200_000,
+}  # fmt: skip
+WEBHOOK_DEFAULTS: dict[str, Any] = {
+    **CHANNEL_DEFAULTS,
+    "schedule_ms": [5000, 300_000, 1_800_000, 7_200_000, 18_000_000, 36_000_000, 36_000_000],
+    "allow": [], "require_https": True, "ports": [443, 8443],
 }  # fmt: skip
 NUMBERS = [
     ("worker.shards", 1, 1024),

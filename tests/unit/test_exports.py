@@ -57,7 +57,15 @@ COUNTS = feed.Counts(1, 2, 3, 4)
 ITEM = feed.FeedItem(
     *(1, "a" * 32, "t", "p", "info", "", "", {"turn": [1]}, 1, 2, None, None, None, ("push",))
 )
-SETTINGS = settings.settings_from({"redis": {"password": "secret"}})
+SETTINGS = settings.settings_from(
+    {
+        "redis": {"password": "secret"},
+        "worker": {"channels": ["push", "hook", "lines", "mine"]},
+        "channels": {
+            "hook": {"kind": "webhook"}, "lines": {"kind": "log"}, "mine": {"kind": "a:b"},
+        },
+    }
+)  # fmt: skip
 ERRORS: list[BaseException] = [
     *(made("type", "must match", "conflict") for made in (errors.Invalid, errors.InvalidIntent)),
     *(made("user", "unknown") for made in (errors.InvalidPreference, errors.InvalidQuery)),
@@ -133,7 +141,8 @@ VALUES: list[Any] = [
     ListFilter(states=("open",), user="u1"),
     Fault("OOM", Remedy.RETRY, "full"),
     SETTINGS,
-    *(getattr(SETTINGS, name) for name in type(SETTINGS).model_fields),
+    *(section for _, section in SETTINGS.sections()),
+    settings.ChannelSettings(kind="log"),
 ]
 NOT_COPIED = (
     *("AsyncFeed", "AsyncInspector", "AsyncNotifier", "BackgroundNotifier", "Feed"),

@@ -73,6 +73,24 @@ def test_share__of_a_paused_channel_goes_to_the_other(
     assert Counter(_batches(deployment, harness, 5)) == _SHARE
 
 
+@both_roads
+def test_batches__are_of_channels_that_the_process_serves(
+    server: Server, deploy: Deploy, road: str
+) -> None:
+    """Channels of other processes, and external ones, are left to those who serve them."""
+    channels = ["push", "bulk", "hook"]
+    deployment = deploy(
+        server,
+        worker={"channels": channels, "serves": ["bulk", "hook"], "publish": road},
+        channels={"hook": {"kind": "log"}},
+    )
+    deployment.notify("u1", "u2", channels=channels)
+    harness = deployment.worker_harness()
+    assert _batches(deployment, harness, 1) == ["bulk"]
+    assert harness.step() == 0
+    assert [len(deployment.due(channel)) for channel in channels] == [2, 0, 2]
+
+
 def _accept(deployment: DeploymentFixture, **routes: int) -> None:
     for channel, number in routes.items():
         deployment.notify(*(f"u{user}" for user in range(number)), channels=[channel])

@@ -24,6 +24,12 @@ def test_turns__without_weights_go_round() -> None:
     ]
 
 
+def test_turns__of_no_channels_are_empty() -> None:
+    """A process that publishes nothing itself has nothing to look at."""
+    turns = ChannelTurns((), {})
+    assert [turns.next_order() for _ in range(2)] == [(), ()]
+
+
 def test_turns__spread_the_heavier_channel() -> None:
     """Four of five batches are those of the heavier channel, and the fifth comes between them."""
     turns = ChannelTurns(("push", "bulk"), {"push": 4})

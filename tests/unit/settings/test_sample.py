@@ -7,8 +7,10 @@ import tomllib
 from pathlib import Path
 
 from galaxy_notify.settings import defaults_toml, load_settings, settings_from
+from galaxy_notify.settings.channels import MODELS
+from galaxy_notify.settings.sample import kinds_toml
 from galaxy_notify.settings.sources import SECTIONS
-from tests.support.settings import DEFAULTS, NUMBERS
+from tests.support.settings import CHANNEL_DEFAULTS, DEFAULTS, NUMBERS, WEBHOOK_DEFAULTS
 
 SAMPLE = Path(__file__).parents[3] / "config" / "galaxy_notify.toml"
 
@@ -30,12 +32,43 @@ def test_sample__is_the_defaults() -> None:
 
 def test_sample__names_every_setting_once() -> None:
     """With its commented-out settings made live, the sample is a file that names them all."""
-    live = re.sub(r'^# (\w+ = "")$', r"\1", defaults_toml(), flags=re.MULTILINE)
+    text = defaults_toml().partition("# [channels.NAME]")[0]
+    live = re.sub(r'^# (\w+ = "")$', r"\1", text, flags=re.MULTILINE)
     tables = tomllib.loads(live)
     assert {section: list(fields) for section, fields in tables.items()} == {
         section: list(fields) for section, fields in DEFAULTS.items()
     }
     assert settings_from(tables).masked() == DEFAULTS
+
+
+def test_sample__has_a_channel_of_each_kind() -> None:
+    """With its comments made live, each section of a channel has every setting of its kind."""
+    _, *blocks = defaults_toml().split("# [channels.NAME]\n")
+    found = {}
+    for number, block in enumerate(blocks):
+        live = re.findall(r"^# (\w+ = .*)$", block, re.MULTILINE)
+        found[f"own{number}"] = tomllib.loads("\n".join(live))
+    worker = {"channels": ["push", *found]}
+    settings = settings_from({"worker": worker, "channels": found})
+    kinds = [channel.kind for channel in settings.channels.values()]
+    assert kinds == ["log", "webhook", "my_package.module:send"]
+    for name, defaults in zip(
+        found, (CHANNEL_DEFAULTS, WEBHOOK_DEFAULTS, CHANNEL_DEFAULTS), strict=True
+    ):
+        shown = settings.masked()[f"channels.{name}"]
+        assert shown == {"kind": settings.channels[name].kind, **defaults}
+        assert list(shown) == list(found[name])
+
+
+def test_sample__explains_the_settings_of_channels() -> None:
+    """Each has its own comment where it first appears, and each number its bounds in it."""
+    text = kinds_toml().replace("\n# ", " ")
+    for model in MODELS:
+        for field, info in model.model_fields.items():
+            assert info.description, field
+            assert text.count(f"{info.description} ") == 1 or field == "kind"
+            assert f"# {field} = " in kinds_toml(explained=False)
+    assert max(map(len, kinds_toml().splitlines())) <= 100
 
 
 def test_sample__explains_every_setting_and_bound() -> None:
