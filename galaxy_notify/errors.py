@@ -6,6 +6,7 @@ GalaxyNotifyError
 │   ├── InvalidPublication     an invalid publication in the feed of a user
 │   ├── InvalidPreference      invalid preferences of a user
 │   ├── InvalidPush            an invalid message to users
+│   ├── InvalidContact         an invalid contact of a user
 │   ├── InvalidQuery           an invalid user, filter, limit or cursor
 │   └── FeedRefused            Postgres refuses an item of the feed: too long, or not storable text
 ├── ConfigurationError         a setting is invalid or does not match the deployment (exit 78)
@@ -86,6 +87,10 @@ class InvalidPreference(Invalid):
 
 class InvalidPush(Invalid):
     """A message to users was refused."""
+
+
+class InvalidContact(Invalid):
+    """A contact of a user was refused."""
 
 
 class InvalidQuery(Invalid):

@@ -41,6 +41,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
         "retract": "Take a notification back, also where it was delivered.",
         "reschedule": "Change the due time of a notification or of one of its routes.",
         "prefs": "Show and change users' preferences.",
+        "contacts": "Show and change where external channels reach users.",
     },
     "Operate": {
         "status": "Show backlog, late routes, workers and consumer groups.",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from galaxy_notify.operations.forgetting import EndedRoutes, Forgotten, Remaining
+    from galaxy_notify.redis_inspect.recent import RecentList
     from galaxy_notify.redis_state.deployment import Deployment
 
 T = TypeVar("T")
@@ -46,13 +47,16 @@ def command() -> None:
 @user_argument
 @with_json
 def show(app: Application, user: str, as_json: bool) -> None:
-    """Show a user's preferences, presence, unread counts and newest events.
+    """Show a user's preferences, contacts, presence, unread counts and newest events.
 
+    Addresses are masked; `contacts ls` shows them.
     A user without any data has the default preferences, is offline and has no events. The counts
     are those that Redis remembers of the user's feed, if it does.
     """
+    from galaxy_notify.cli.contacts_view import echo_contacts
     from galaxy_notify.cli.prefs import echo_preferences
     from galaxy_notify.cli.presence import instances
+    from galaxy_notify.contacts.opening import shown_contacts
     from galaxy_notify.redis_client.flows import run_flow_sync
     from galaxy_notify.redis_inspect.feed import read_mark_of
     from galaxy_notify.redis_inspect.presence import read_presence
@@ -63,20 +67,26 @@ def show(app: Application, user: str, as_json: bool) -> None:
     with app.open() as deployment:
         now_ms = server_now(deployment)
         preferences = run_flow_sync(deployment.client, get_flow(deployment.key_space, user))
+        contacts = shown_contacts(app.settings, deployment, user)
         presence = read_presence(deployment, user)
         counts = read_mark_of(deployment, user)
         recent = read_recent(deployment, user, _EVENTS)
     if as_json:
         document: dict[str, object] = {"user": user, "preferences": preferences.as_json()}
         online = {name: presence.as_json()[name] for name in ("online", "instances")}
-        document |= {"unreadable": [*preferences.unreadable], "presence": online}
-        document["counts"] = counts and counts.document()
+        document |= {"unreadable": [*preferences.unreadable], "contacts": contacts}
+        document |= {"presence": online, "counts": counts and counts.document()}
         echo_json(document | {"recent": recent.as_json()})
         return
     echo_preferences(user, preferences)
+    echo_contacts(contacts)
     echo(f"  {instances(presence, now_ms)}")
     if counts is not None:
         echo(f"  feed: {count(counts.unread)} unread, {count(counts.unseen)} unseen")
+    _echo_recent(recent)
+
+
+def _echo_recent(recent: RecentList) -> None:
     echo(f"  recent list: {recent.error or plural(recent.length, 'event')}")
     for entry in recent.entries:
         for line in recent_line(entry).splitlines():
@@ -113,9 +123,9 @@ def forget(app: Application, user: str, yes: bool, as_json: bool) -> int:
     """Delete what is kept of a user, and list what ends by itself.
 
     Cancels the user's waiting routes, purges the dead letters, and deletes recent list, presence,
-    unread mark, preferences, tickets and feed. Before it, let your application send the user
-    nothing more, and end open streams with `users logout`. Safe to repeat. Exit codes: 0 done, 1
-    Redis or Postgres away: the message says which half is done, run it again; 4 the list of
+    unread mark, preferences, contacts, tickets and feed. Before it, let your application send the
+    user nothing more, and end open streams with `users logout`. Safe to repeat. Exit codes: 0 done,
+    1 Redis or Postgres away: the message says which half is done, run it again; 4 the list of
     notifications is too long to have found everything.
     """
     import asyncio

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from galaxy_notify import __version__
 from galaxy_notify.errors import Invalid
 from galaxy_notify.http import (
+    contacts,
     dead_letters,
     feeds,
     health,
@@ -29,7 +30,9 @@ from galaxy_notify.http.openapi import openapi_document
 from galaxy_notify.http.responses import internal, problem_response, refused, refused_values
 from galaxy_notify.web.problems import Problem
 
-_MODULES: Final = (intents, notifications, preferences, users, feeds, dead_letters, health)
+_MODULES: Final = (
+    *(intents, notifications, preferences, users, contacts, feeds, dead_letters, health),
+)
 _ABOUT: Final = (
     "Submit, inspect and cancel notifications, manage dead letters, monitor. Errors "
     "are RFC 9457 problems that name the field or item. See docs/http.md."

@@ -203,3 +203,36 @@ PREFERENCES: Final[dict[str, Any]] = {
         QUIET: {"from": "22:00", "to": "07:00", "zone": "Europe/Berlin"},
     },
 }
+
+_CONTACTS: Final[dict[str, Any]] = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["address"],
+        "properties": {
+            "channel": {"type": "string", "description": "An external one; default: the only one"},
+            "address": {"type": "string", "minLength": 1, "maxLength": 2048},
+            "id": _optional({"type": "string", "description": "Of its own, if not given"}),
+            "data": _optional({"type": "object", "description": "Any JSON object of 8,192 bytes"}),
+        },
+    },
+}
+CONTACTS: Final[dict[str, Any]] = {
+    "anyOf": [
+        _CONTACTS,
+        {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "contacts": _CONTACTS,
+                "channels": {
+                    "type": "array",
+                    "items": {"type": "string"},
+                    "description": "Of which no other contacts are left, too",
+                },
+            },
+        },
+    ],
+    "example": [{"channel": "hooks", "address": "https://example.com/hook"}],
+}

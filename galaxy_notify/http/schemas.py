@@ -179,6 +179,33 @@ class ChangedPreferences(StoredPreferences):
     changed: bool
 
 
+class StoredContact(BaseModel):
+    """Where a channel reaches a user; *unreadable* says why it cannot be decrypted."""
+
+    id: str
+    channel: str
+    kind: str
+    address: str | None
+    data: dict[str, Any] | None
+    created_at_ms: int | None
+    disabled_at_ms: int | None
+    disabled_reason: str | None
+    unreadable: str | None
+
+
+class StoredContacts(BaseModel):
+    """The contacts of a user, by channel and id."""
+
+    user: str
+    contacts: list[StoredContact]
+
+
+class ChangedContacts(StoredContacts):
+    """The contacts of a user now, and whether that had to be changed."""
+
+    changed: bool
+
+
 class RemainingTrace(BaseModel):
     """What may still name a user who was forgotten, and until when."""
 

@@ -145,6 +145,7 @@ def _keys(keys: Keys, user: str) -> Mapping[str, str]:
         "presence": keys.presence(user),
         "unread_mark": keys.unread(user),
         "preferences": keys.preferences(user),
+        "contacts": keys.contacts(user),
         "tickets": keys.tickets(user),
     }
 

@@ -110,6 +110,10 @@ class Keys:
         """Return the hash of a user's preferences."""
         return f"{self.tag}preferences:{user}"
 
+    def contacts(self, user: str) -> str:
+        """Return the hash of where external channels reach a user."""
+        return f"{self.tag}contacts:{user}"
+
     def cooldown(self, kind: str, user: str) -> str:
         """Return the reservation of a user's cooldown of a type."""
         return f"{self.tag}cooldown:{kind}:{user}"

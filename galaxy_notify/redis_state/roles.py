@@ -130,21 +130,21 @@ _ACCEPT_WRITES: Final = """
 RIGHTS: Final[Mapping[Role, Rights]] = {
     Role.DAEMON: _rights(
         """
-        abandoned:* accepted client-events dead:* deliveries feed_backlog feed_writers janitor
+        abandoned:* accepted client-events contacts:* dead:* feed_backlog feed_writers janitor
         leases:* lost meta never notification:* orphans parked paused schedule:* totals wake:*
         worker:* workers
         """,
         """
-        exec exists get hexists hget hkeys hlen hmget hscan hstrlen llen multi pttl scan sismember
-        time xinfo|consumers xinfo|groups xlen xpending xrange zcard zcount zmscore zrange
+        exec exists get hexists hget hgetall hkeys hlen hmget hscan hstrlen llen multi pttl scan
+        sismember time xinfo|consumers xinfo|groups xlen xpending xrange zcard zcount zmscore zrange
         zrangebyscore zrevrangebyscore zscan zscore
         """,
         """
-        abandoned:* = hdel hset
+        abandoned:* = hdel
         accepted = xdel xtrim
         client-events = xack xadd xdel xgroup|create xgroup|delconsumer xreadgroup xtrim
+        contacts:* = hdel hset
         dead:* leases:* = zadd zrem
-        deliveries = xadd
         feed_backlog = xadd xgroup|create xgroup|delconsumer
         janitor = del pexpire set
         lost = hdel hincrby
@@ -252,7 +252,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         notification:* = del hincrby hset persist pexpire
         paused = sadd srem
         pauses = hdel hset
-        preferences:* = del hdel hset
+        contacts:* preferences:* = del hdel hset
         cooldown:* newest:* preferred = set
         feed_backlog feed_writers seen:* = unlink
         totals = hincrby

@@ -199,7 +199,7 @@ def test_completion__knows_the_commands(monkeypatch: pytest.MonkeyPatch) -> None
     command = CommandLine(NOWHERE)
     assert "_GALAXY_NOTIFY_COMPLETE" in command.run("completion", "zsh").stdout
     monkeypatch.setenv("_GALAXY_NOTIFY_COMPLETE", "bash_complete")
-    monkeypatch.setenv("COMP_WORDS", "galaxy-notify con")
+    monkeypatch.setenv("COMP_WORDS", "galaxy-notify conf")
     monkeypatch.setenv("COMP_CWORD", "1")
     assert command.run().stdout == "plain,config\n"
 

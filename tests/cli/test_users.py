@@ -156,6 +156,7 @@ def test_users_show__has_all_that_is_kept(
         "user": "u1",
         "preferences": NOTHING,
         "unreadable": [],
+        "contacts": [],
         "presence": {"online": False, "instances": []},
         "counts": None,
         "recent": {"top": None, "length": 0, "ttl_ms": None, "error": None, "events": []},

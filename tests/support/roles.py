@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,9 +72,15 @@ class Stage:
         self._opened.callback(deployment.close)
         return deployment
 
-    def cli(self, *arguments: str, stdin: str | None = None, code: int = 0) -> str:
+    def cli(
+        self,
+        *arguments: str,
+        stdin: str | None = None,
+        code: int = 0,
+        settings: Mapping[str, str] | None = None,
+    ) -> str:
         """Run a command as the user; it must end with this code, unless something is denied."""
-        done = CommandLine(self.url).run(*arguments, stdin=stdin)
+        done = CommandLine(self.url, settings).run(*arguments, stdin=stdin)
         assert done.exit_code == code or self.denied(), (arguments, done.output, done.stderr)
         return done.stdout
 

@@ -70,6 +70,7 @@ ERRORS: list[BaseException] = [
     *(made("type", "must match", "conflict") for made in (errors.Invalid, errors.InvalidIntent)),
     *(made("user", "unknown") for made in (errors.InvalidPreference, errors.InvalidQuery)),
     errors.InvalidPush("data", "too long", "too_large"),
+    errors.InvalidContact("[0].address", "must be text"),
     errors.InvalidPublication("title", "must be text"),
     errors.FeedRefused("", "too long"),
     *(made("why") for made in (errors.Portable, errors.GalaxyNotifyError, errors.Corrupt)),

@@ -13,8 +13,8 @@ from galaxy_notify.redis_state.roles import RIGHTS, Role, grant
 from tests.support import (
     role_clients,
     role_commands,
+    role_contacts,
     role_daemon,
-    role_deliveries,
     role_feed,
     role_gateway,
     role_intake,
@@ -30,7 +30,7 @@ from tests.support.servers import Server, running, servers_found, servers_of_run
 
 #: Where the steps of the jobs come from.
 JOBS = (
-    *(role_clients, role_commands, role_daemon, role_deliveries, role_feed, role_gateway),
+    *(role_clients, role_commands, role_contacts, role_daemon, role_feed, role_gateway),
     role_intake,
 )
 ROLES = pytest.mark.parametrize("role", list(Role))

@@ -8,6 +8,7 @@ from galaxy_notify.model.cursor import BEGINNING
 from galaxy_notify.model.feed import Counts
 from galaxy_notify.model.user_preferences import digest_of
 from galaxy_notify.redis_client.scripts import ScriptCall
+from galaxy_notify.redis_state.contacts import ContactChange, contact_change
 from galaxy_notify.redis_state.preferences import (
     UserChange,
     preference_query,
@@ -89,6 +90,19 @@ def reading(shard: Shard) -> ScriptCall:
     shard.run(setting(shard))
     shard.client.set(shard.keys.preferences("u9"), "foreign")
     return preference_read_page(shard.keys)
+
+
+def changing_contacts(shard: Shard) -> ScriptCall:
+    """A new contact, one that is there, another value, one that goes, and others of a channel."""
+    before = [ContactChange("hooks", name, b"1old") for name in ("a", "b", "c", "d")]
+    shard.run(contact_change(shard.keys, "u1", [*before, ContactChange("mail", "m", b"1old")]))
+    changes = [
+        ContactChange("hooks", "a", b"1old", b"1old"),
+        ContactChange("hooks", "b", b"1new", b"1old"),
+        ContactChange("hooks", "c", b"", b"1old"),
+        ContactChange("hooks", "e", b"1new", b""),
+    ]
+    return contact_change(shard.keys, "u1", changes, ["hooks"])
 
 
 def marking(shard: Shard) -> ScriptCall:

@@ -1,0 +1,1 @@
+"""Where external channels reach users: contacts, stored encrypted, or looked up elsewhere."""
