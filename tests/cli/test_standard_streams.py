@@ -15,8 +15,8 @@ import pytest
 from galaxy_notify.cli.group import cli
 from tests.support.command import CommandLine
 from tests.support.command_sweep import ALSO_COMMANDS, ARGUMENTS, CONDITIONS, SERVING, leaves
+from tests.support.contacts import variables
 from tests.support.dead_letters import DeadLetterFixture
-from tests.support.patience import patient
 from tests.support.postgres import Postgres
 from tests.support.program import ROOT
 from tests.support.wait import HANG_S, wait_until
@@ -44,13 +44,14 @@ def test_commands__have_no_defect(
     condition: str,
 ) -> None:
     """Every command ends with an exit code of ours, whatever its standard streams are."""
-    feed = {"GALAXY_NOTIFY_FEED__URL": feed_database.url}
+    given = {"FEED__URL": feed_database.url, **variables()}
+    more = {f"GALAXY_NOTIFY_{name}": value for name, value in given.items()}
     deployment.bury(number=2)
     deployment.accept()
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.command_sweep", condition, str(tmp_path)],
         cwd=ROOT,
-        env=patient(os.environ | command.environ | feed),
+        env=os.environ | command.environ | more,
         capture_output=True,
         text=True,
         check=False,

@@ -34,6 +34,8 @@ GUARDED = {
     ("DELETE", f"/v1/users/{ID}"): {"operator"},
     ("GET", f"/v1/users/{ID}/feed"): {"operator", "read-only"},
     ("POST", f"/v1/users/{ID}/feed"): {"producer"},
+    ("GET", f"/v1/users/{ID}/contacts"): {"producer", "operator", "read-only"},
+    ("PUT", f"/v1/users/{ID}/contacts"): {"producer", "operator"},
     ("GET", PREFS): {"producer", "operator", "read-only"},
     ("PUT", PREFS): {"producer", "operator"},
     ("DELETE", PREFS): {"producer", "operator"},
