@@ -6,7 +6,7 @@ GalaxyNotifyError
 │   ├── InvalidPublication     an invalid publication in the feed of a user
 │   ├── InvalidPreference      invalid preferences of a user
 │   ├── InvalidPush            an invalid message to users
-│   ├── InvalidContact         an invalid contact of a user
+│   ├── InvalidEndpoint        the address of a webhook is not allowed
 │   ├── InvalidQuery           an invalid user, filter, limit or cursor
 │   └── FeedRefused            Postgres refuses an item of the feed: too long, or not storable text
 ├── ConfigurationError         a setting is invalid or does not match the deployment (exit 78)
@@ -16,6 +16,7 @@ GalaxyNotifyError
 │   └── FeedUnavailable        Postgres is unavailable: the outcome of the call is unknown
 ├── AlreadyClosed              the object was closed before the call
 ├── OtherEventLoop             the object runs in another event loop
+├── InvalidSignature           a webhook is not signed with the secret, or not recent
 ├── StreamClosed               a user's stream has ended; carries the reason
 ├── SourceFailed               the iterable of intents raised; carries the receipts so far
 ├── Corrupt                    a stored record or state is unreadable
@@ -89,12 +90,12 @@ class InvalidPush(Invalid):
     """A message to users was refused."""
 
 
-class InvalidContact(Invalid):
-    """A contact of a user was refused."""
-
-
 class InvalidQuery(Invalid):
     """The user, a filter, the limit or the cursor of a query is invalid."""
+
+
+class InvalidEndpoint(Invalid):
+    """The address of a webhook is malformed or not allowed; the message never shows it."""
 
 
 class FeedRefused(Invalid):
@@ -178,6 +179,10 @@ class OtherEventLoop(GalaxyNotifyError):
     def named(cls, name: str) -> OtherEventLoop:
         """Return the error that names the object."""
         return cls(f"this {name} works in another event loop: create one in each")
+
+
+class InvalidSignature(GalaxyNotifyError):
+    """A webhook is not signed with the secret, or was not signed recently: ignore the request."""
 
 
 class StreamClosed(GalaxyNotifyError):

@@ -17,7 +17,7 @@ import pytest
 from pydantic import BaseModel
 
 import galaxy_notify
-from galaxy_notify import errors, feed, gateway, inspector, realtime, settings
+from galaxy_notify import errors, feed, gateway, inspector, realtime, settings, webhooks
 from galaxy_notify.background.options import BackgroundOptions
 from galaxy_notify.background.stats import Closed, Stats
 from galaxy_notify.errors import InvalidIntent, Misconfigured, ServerRefused, Unavailable
@@ -72,7 +72,8 @@ ERRORS: list[BaseException] = [
     errors.InvalidPush("data", "too long", "too_large"),
     errors.InvalidContact("[0].address", "must be text"),
     errors.InvalidPublication("title", "must be text"),
-    errors.FeedRefused("", "too long"),
+    *(errors.FeedRefused("", "too long"), errors.InvalidEndpoint("url", "must be https")),
+    errors.InvalidSignature("secret: must not be empty"),
     *(made("why") for made in (errors.Portable, errors.GalaxyNotifyError, errors.Corrupt)),
     *(made("why") for made in (errors.ConfigurationError, errors.TransientEncodingError)),
     *(made("why") for made in (errors.AlreadyClosed, errors.StreamRefused)),
@@ -166,7 +167,7 @@ WAYS: list[Callable[[Any], Any]] = [
 
 def exported() -> Iterator[type]:
     """Yield every class that ``__all__`` names, lazily loaded ones too, and every error class."""
-    for package in (galaxy_notify, feed, gateway, realtime, settings):
+    for package in (galaxy_notify, feed, gateway, realtime, settings, webhooks):
         found = (getattr(package, name) for name in package.__all__)
         yield from (one for one in found if isinstance(one, type))
     for module in pkgutil.walk_packages(galaxy_notify.__path__, "galaxy_notify."):
