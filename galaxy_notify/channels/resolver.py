@@ -94,6 +94,8 @@ class Resolver:
                 found = await _in_thread(self._look_up, host)
             except OSError as error:
                 return LookUpFailed(f"the name was not found: {error.strerror or error}")
+            if not found:
+                return LookUpFailed("the name has no address")
             # Kept also where it came too late for its callers: the next one has it.
             _put(self._fresh, host, (found, time.monotonic() + _FRESH_S))
             return found

@@ -41,10 +41,10 @@ class Authority:
     def cert(self) -> Path:
         return self._own.cert
 
-    def issue(self, name: str, *, days: int = 2) -> Pair:
-        """Issue a certificate for 127.0.0.1 that is valid so long; negative: not any more."""
+    def issue(self, name: str, *, days: int = 2, of: str = "IP:127.0.0.1") -> Pair:
+        """Issue a certificate for an address that is valid so long; negative: not any more."""
         made, asked = self._pair(f"{self._name}-{name}"), self._folder / f"{name}.csr"
-        names = ("-addext", "subjectAltName=IP:127.0.0.1")
+        names = ("-addext", f"subjectAltName={of}")
         out = ("-keyout", str(made.key), "-out", str(asked))
         _openssl("req", "-new", *_KEY, *out, "-subj", f"/CN={name}", *names)
         signer = ("-CA", str(self._own.cert), "-CAkey", str(self._own.key))
