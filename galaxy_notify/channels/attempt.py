@@ -87,7 +87,7 @@ def _detail(error: Exception, reason: Reason) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message.partition(",")[0]  # behind it, the host
     if isinstance(error, ssl.SSLError):
-        return (error.reason or "the handshake failed").lower().replace("_", " ")
+        return (getattr(error, "reason", "") or "the handshake failed").lower().replace("_", " ")
     own = {"timeout": "no answer in time", "disconnected": "it closed the connection"}
     return own.get(reason) or str(error)
 
