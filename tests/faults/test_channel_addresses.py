@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import cycle
 
@@ -17,6 +17,7 @@ from galaxy_notify.channels.guard import Guard
 from galaxy_notify.channels.resolver import LookUp, Resolver
 from galaxy_notify.channels.webhook_sender import WebhookSender
 from galaxy_notify.errors import InvalidEndpoint
+from tests.support.wait import until
 
 INSIDE = "127.0.0.1"
 #: Allowed, on the same port: a stand-in for an address outside.
@@ -81,6 +82,7 @@ class Listeners:
     port: int
     inside: int = 0
     outside: int = 0
+    open: int = 0
     answer: bytes = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
 
     async def enter(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -94,10 +96,14 @@ class Listeners:
         await self._answer(reader, writer)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
+        self.open += 1
+        with suppress(EOFError, OSError):
+            await reader.readuntil(b"\r\n\r\n")
         writer.write(self.answer.replace(b"PORT", str(self.port).encode()))
-        await writer.drain()
         writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+        self.open -= 1
 
 
 @asynccontextmanager
@@ -113,6 +119,7 @@ async def listening() -> AsyncIterator[Listeners]:
     finally:
         for server in servers:
             server.close()
+        await until(lambda: found.open == 0, "all connections are closed")
 
 
 def has_ipv6() -> bool:
