@@ -22,6 +22,7 @@ Reason = Literal[
     "dns",
     "garbled",
     "http_status",
+    "raised",
     "timeout",
     "tls",
     "too_large",

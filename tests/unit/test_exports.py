@@ -20,6 +20,7 @@ import galaxy_notify
 from galaxy_notify import errors, feed, gateway, inspector, realtime, settings, webhooks
 from galaxy_notify.background.options import BackgroundOptions
 from galaxy_notify.background.stats import Closed, Stats
+from galaxy_notify.channels import TransientDeliveryError
 from galaxy_notify.errors import InvalidIntent, Misconfigured, ServerRefused, Unavailable
 from galaxy_notify.intake import receipts, unknown
 from galaxy_notify.model.intent import Intent
@@ -78,6 +79,7 @@ ERRORS: list[BaseException] = [
     *(made("why") for made in (errors.ConfigurationError, errors.TransientEncodingError)),
     *(made("why") for made in (errors.AlreadyClosed, errors.StreamRefused)),
     *(errors.OtherEventLoop("why"), errors.StreamClosed("slow")),
+    TransientDeliveryError("busy", retry_after_ms=1500),
     errors.SourceFailed("why", [RECEIPT]),
     *(made("why", code="timeout") for made in (errors.CallFailed, errors.FeedUnavailable)),
     Unavailable("away", "b" * 32, [RECEIPT, None], code="timeout"),

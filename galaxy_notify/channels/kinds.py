@@ -1,0 +1,36 @@
+"""From the section of a channel to what sends for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.settings.channels import LogChannel, OwnChannel
+
+if TYPE_CHECKING:
+    from galaxy_notify.channels.kind import Kind
+    from galaxy_notify.settings import Settings
+
+_EXTRA: Final = frozenset({"cryptography", "httptools"})
+_INSTALL: Final = "external channels need more packages: pip install 'galaxy-notify[channels]'"
+
+
+def open_kind(name: str, settings: Settings) -> Kind:
+    """Return what sends for a channel, in the running event loop; `close` it at the end.
+
+    *name* is one of `settings.channels`. Raises `ConfigurationError` where a function of one's own
+    cannot be used, where the extra is not installed, and for a kind that cannot be sent.
+    """
+    try:
+        from galaxy_notify.channels.log_kind import LogKind
+        from galaxy_notify.channels.own_kind import OwnKind
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        raise ConfigurationError(_INSTALL) from None
+    channel = settings.channels[name]
+    if isinstance(channel, LogChannel):
+        return LogKind()
+    if isinstance(channel, OwnChannel):
+        return OwnKind(name, channel)
+    raise ConfigurationError(f"channels.{name}.kind: {channel.kind} cannot be sent")

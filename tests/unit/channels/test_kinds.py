@@ -1,0 +1,44 @@
+"""From the section of a channel to what sends for it."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from galaxy_notify.channels.kinds import open_kind
+from galaxy_notify.channels.log_kind import LogKind
+from galaxy_notify.channels.own_kind import OwnKind
+from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.settings import Settings, settings_from
+
+KINDS = {"audit": "log", "mine": "tests.support.own_channels:send"}
+
+
+def settings(**kinds: str) -> Settings:
+    """Return settings with these channels."""
+    sections = {name: {"kind": kind} for name, kind in kinds.items()}
+    return settings_from({"worker": {"channels": [*kinds]}, "channels": sections})
+
+
+def test_open_kind__is_that_of_the_section() -> None:
+    """One for each kind of settings."""
+    given = settings(**KINDS)
+    assert isinstance(open_kind("audit", given), LogKind)
+    assert isinstance(open_kind("mine", given), OwnKind)
+
+
+def test_open_kind__refuses_a_function_that_cannot_be_used() -> None:
+    """The error names the setting."""
+    with pytest.raises(ConfigurationError, match=r"channels\.mine\.kind: cannot load"):
+        open_kind("mine", settings(mine="tests.support.own_channels:missing"))
+
+
+def test_open_kind__names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An install without it can publish, and not send."""
+    for name in [name for name in sys.modules if name.startswith("galaxy_notify.channels.")]:
+        if name != "galaxy_notify.channels.kinds":
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "httptools", None)
+    with pytest.raises(ConfigurationError, match=r"galaxy-notify\[channels\]"):
+        open_kind("audit", settings(**KINDS))
