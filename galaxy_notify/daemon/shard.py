@@ -29,9 +29,9 @@ class Shard:
         policy, telemetry = publisher.policy, publisher.telemetry
         self.state = ShardState(publisher, keys, lambda: node_of(client))
         confirm = Confirmation.of(publisher.settings.redis.durability)
-        self._store = Store(client, keys, telemetry.script_ran, confirm)
+        self.store = Store(client, keys, telemetry.script_ran, confirm)
         self._reporter = Reporter(telemetry, keys, policy.worker_id, policy.shared.max_attempts)
-        self.worker = ShardWorker(self._store, self.state, self._reporter)
+        self.worker = ShardWorker(self.store, self.state, self._reporter)
         self.janitor = Janitor(JanitorStore(client, keys, policy.shared), self.state)
 
     async def run(self) -> None:
@@ -46,7 +46,7 @@ class Shard:
         self._reporter.log_sums(at_end=True)
         # If Redis is away, the worker is forgotten 30 s after its last progress.
         with suppress(RedisFault):
-            await self._store.retire(publisher.policy.worker_id)
+            await self.store.retire(publisher.policy.worker_id)
         for part in (working, tidying):
             part.result()
 

@@ -12,7 +12,11 @@ FAILURE_CLASSES: Final = (
     "record_missing",
     "record_corrupt",
     "lease_abandoned",
+    "delivery_failed",
+    "delivery_refused",
     "delivery_unknown",
+    "address_blocked",
+    "endpoint_down",
 )
 #: A dead letter that may have been sent: a replay has to be told that it may repeat it.
 DELIVERY_UNKNOWN: Final = "delivery_unknown"

@@ -143,6 +143,14 @@ class Route(NamedTuple):
             Status.SKIPPED, Transition("skipped", worker=worker, failure_class=reason)
         )
 
+    def delivered_in_part(self, worker: str, done: Iterable[str]) -> bytes:
+        """Return the state of a route that waits, without a failure, for the rest of its addresses.
+
+        *done* are addresses that have it now.
+        """
+        line = Transition("delivered in part", worker=worker, attempt=self.attempts + 1)
+        return self._with(done)._next(self.status, line)
+
     def failed(self, worker: str, failure: Failure, done: Iterable[str] = ()) -> bytes:
         """Return the state of a route whose attempt failed and is retried.
 

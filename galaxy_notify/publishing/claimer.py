@@ -151,7 +151,12 @@ class Claimer:
 
         Raises `RedisFault`. Sends nothing if the last report is less than three seconds old.
         """
-        if self._clock_ms is None or monotonic() < self._beat_at:
+        if monotonic() < self._beat_at:
+            return
+        if not self._state.stream_channels:
+            # It serves external channels alone: no claim of this loop has the server's clock.
+            self._clock_ms = await self._store.clock_ms() - monotonic() * 1000
+        if self._clock_ms is None:
             return
         now_ms = int(self._clock_ms + monotonic() * 1000)
         # Set before the call: a late reply must not delay the beat that `on_error` requests.

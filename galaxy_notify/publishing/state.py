@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -149,7 +150,7 @@ class PublisherState:
     settings: Settings
     policy: Policy
     telemetry: Telemetry
-    about: Mapping[str, str]
+    about: dict[str, str]
     progressed: Callable[[int], object] = bool
     gate: ExclusiveGate = field(default_factory=ExclusiveGate)
     stagger: Stagger = field(default_factory=lambda: Stagger(_APART_S))
@@ -158,6 +159,11 @@ class PublisherState:
         """Apply new settings and a new policy; the shared settings stay."""
         self.settings = settings
         self.policy = replace(policy, shared=self.policy.shared)
+
+    def show_breakers(self, resting: Mapping[str, int]) -> None:
+        """Report how many hosts of each external channel rest, with the next beat of the worker."""
+        shown = {name: count for name, count in resting.items() if count}
+        self.about["breakers_open"] = json.dumps(shown)
 
     @property
     def retry_policy(self) -> RetryPolicy:
@@ -183,9 +189,12 @@ class ShardState:
         #: Those that this process publishes to the gateway stream.
         self.stream_channels = publisher.settings.stream_channels
         self.log = get_logger("publisher", worker=worker_id, shard=keys.shard, stream=keys.stream)
+        #: Whoever works this shard logs its outage here, once.
+        self.outages = OutageLog(EdgeLog(self.log))
+        self.node = node
         self.health = ShardHealth(
             Retry(
-                OutageLog(EdgeLog(self.log)),
+                self.outages,
                 publisher.stagger,
                 publisher.retry_policy,
                 node,

@@ -98,6 +98,10 @@ class Keys:
         """Return the list that wakes a blocked worker."""
         return f"{self.tag}wake:{channel}"
 
+    def rate(self, channel: str) -> str:
+        """Return when the next send of an external channel is on time; on the first shard only."""
+        return f"{self.tag}rate:{channel}"
+
     def worker(self, worker_id: str) -> str:
         """Return the hash in which a worker reports that it is alive."""
         return f"{self.tag}worker:{worker_id}"

@@ -29,6 +29,7 @@ from galaxy_notify.redis_state.publish_call import (
     read_published,
     route_publish,
 )
+from galaxy_notify.redis_state.rate import Taken, rate_take, read_taken
 from galaxy_notify.redis_state.settlement import Settled, Settlement, read_settled
 
 T = TypeVar("T")
@@ -121,6 +122,17 @@ class Store:
             len(corrections),
         )
         return await self._run(call, lambda reply: words(reply, items))
+
+    async def take_sends(self, channel: str, *, interval_us: int, burst: int, wanted: int) -> Taken:
+        """Take sends out of the rate of a channel; only the store of the first shard has it."""
+        call = rate_take(self.keys, channel, interval_us, burst, wanted, self._now)
+        return await self._run(call, read_taken)
+
+    async def clock_ms(self) -> float:
+        """Return the time of the server, in epoch ms."""
+        with as_fault("TIME"):
+            seconds, micros = await self._client.time()
+        return seconds * 1000 + micros / 1000
 
     async def refresh_primary(self) -> None:
         """Drop idle connections, so that the next call looks the primary up again."""

@@ -96,6 +96,12 @@ class Telemetry:
     ) -> None:
         """Count what a stored batch did, and note how late its published routes were."""
 
+    def delivery_attempted(self, channel: str, outcome: str, reason: str, seconds: float) -> None:
+        """Count an attempt of an external channel at one address, and how long it took."""
+
+    def hosts_resting(self, channel: str, count: int) -> None:
+        """Show how many hosts of an external channel rest, since they do not answer."""
+
     def routes(self, verb: Verb, channel: str, count: int = 1) -> None:
         """Count routes that an operator or a reposition moved."""
 

@@ -39,6 +39,8 @@ class Gauges:
         self.gateway: dict[str, int] = {}
         #: What a writer of the feed has not written, by the name of the gauge, by shard.
         self.feed: dict[str, dict[int, int]] = {}
+        #: How many hosts of an external channel rest, by channel.
+        self.hosts_resting: dict[str, int] = {}
         for instrument in INSTRUMENTS:
             self._register(meter, instrument)
 
@@ -58,13 +60,18 @@ class Gauges:
 
     def _of_process(self, short_name: str) -> Iterator[Observation]:
         """Yield what this process itself has."""
+        named = {
+            "background.waiting": ("place", self.waiting),
+            "deliveries.hosts_resting": ("channel", self.hosts_resting),
+        }
         if short_name == "loop.idle":
             now = self._clock()
             for shard, at in self._progress.copy().items():
                 yield Observation(max(0.0, now - at), {"shard": shard})
-        elif short_name == "background.waiting":
-            for place, count in self.waiting.items():
-                yield Observation(count, {"place": place})
+        elif short_name in named:
+            attribute, counts = named[short_name]
+            for name, count in counts.copy().items():
+                yield Observation(count, {attribute: name})
         elif short_name in self.gateway:
             yield Observation(self.gateway[short_name])
         for shard, count in self.feed.get(short_name, {}).copy().items():

@@ -40,6 +40,7 @@ _BUCKETS: Final[Mapping[str, tuple[float, ...]]] = {
     "http.request.duration": _SECONDS_BUSY,
     "realtime.latency": _SECONDS_BUSY,
     "feed.insert.duration": _SECONDS_BUSY,
+    "deliveries.duration": (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0),
 }
 
 # A line has the name, the unit and the attributes; the indented text is the meaning.
@@ -105,6 +106,9 @@ feed.events {event} result
 feed.deliveries {entry} result
     Entries of the delivery stream read for the feed: added (the item names the channel), passed
     (another outcome), parked (unreadable) or given_up (the feed has no such item)
+deliveries.attempts {attempt} channel outcome reason
+    Attempts of external channels at single addresses; outcome is delivered, transient, permanent or
+    gone (the address is disabled)
 redis.errors {error} code
     Redis errors, by code
 """,
@@ -133,12 +137,16 @@ feed.waiting {event} shard
     Events in the gateway stream that are not yet in the feed; at most a page too many
 feed.backlog {event} shard
     Events that wait for Postgres in the backlog of the feed
+deliveries.hosts_resting {host} channel
+    Hosts of an external channel that get no attempts for a while, since they do not answer
 loop.idle s shard
     Time since the worker loop last completed a round
 """,
     "histogram": """
 routes.lateness s channel
     Publish time minus due time; up to 8 routes of each batch are measured
+deliveries.duration s channel outcome
+    Duration of an attempt of an external channel at one address
 batch.size {item} script
     Items in one script call
 script.duration s script

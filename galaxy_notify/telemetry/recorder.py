@@ -99,6 +99,14 @@ class Recorder(Telemetry):
         for seconds in _sample(lateness_s, LATENESS_SAMPLED):
             self._histograms["routes.lateness"].record(max(0.0, seconds), {"channel": channel})
 
+    def delivery_attempted(self, channel: str, outcome: str, reason: str, seconds: float) -> None:
+        about = {"channel": channel, "outcome": outcome}
+        self._counters["deliveries.attempts"].add(1, about | {"reason": reason})
+        self._histograms["deliveries.duration"].record(seconds, about)
+
+    def hosts_resting(self, channel: str, count: int) -> None:
+        self._gauges.hosts_resting[channel] = count
+
     def routes(self, verb: Verb, channel: str, count: int = 1) -> None:
         self._counters[f"routes.{verb}"].add(count, {"channel": channel})
 

@@ -1,0 +1,142 @@
+"""How many attempts go to one host at a time, and how long a host rests that does not answer."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random, SystemRandom
+from time import monotonic
+from typing import Final, NamedTuple
+
+#: Attempts in a row without any answer, after which a host rests.
+FAILURES: Final = 5
+_FIRST_REST_S: Final = 1.0
+_LONGEST_REST_S: Final = 600.0
+#: While a host rests, one of its waiting routes comes back in this time, and not all at once: what
+#: they cost is bounded however many there are, and so is what the host gets when it is back.
+_RESTING_GAP_S: Final = 0.06
+#: A host that is busy: no closer than this, whatever it takes to send.
+_BUSY_GAP_S: Final = 0.005
+#: The weight of the last attempt in the average of how long one takes.
+_WEIGHT: Final = 0.2
+#: A line of waiting routes is at most this long; what comes later starts a second line beside it.
+_LONGEST_LINE_S: Final = 600.0
+_REMEMBERED: Final = 10_000
+
+
+class Permit(NamedTuple):
+    """Leave for one attempt; to be handed back with its end."""
+
+    host: str
+    since: float
+    is_probe: bool = False
+
+
+class Busy(NamedTuple):
+    """No leave: try again in *ms*. The host *rests* because it did not answer, or has enough."""
+
+    ms: int
+    rests: bool
+
+
+@dataclass(slots=True)
+class _Host:
+    sending: int = 0
+    failures: int = 0
+    rest_s: float = 0.0
+    rests_until: float = 0.0
+    is_probed: bool = False
+    average_s: float = 0.05
+    #: Until when the routes that wait have their turns.
+    line_until: float = 0.0
+
+    @property
+    def rests(self) -> bool:
+        return self.rest_s > 0
+
+
+class Hosts:
+    """The hosts of one channel, as this process knows them; it reads and writes nothing."""
+
+    def __init__(
+        self,
+        per_host: int,
+        clock: Callable[[], float] = monotonic,
+        rng: Random | None = None,
+    ) -> None:
+        self._per_host = per_host
+        self._clock = clock
+        self._rng = rng or SystemRandom()
+        self._hosts: OrderedDict[str, _Host] = OrderedDict()
+
+    @property
+    def resting(self) -> int:
+        """How many hosts rest."""
+        return sum(host.rests for host in self._hosts.values())
+
+    def enter(self, name: str) -> Permit | Busy:
+        """Return leave for an attempt now, or when to ask again. An empty name has no limits."""
+        now = self._clock()
+        if not name:
+            return Permit(name, now)
+        host = self._host(name)
+        if host.rests:
+            if now < host.rests_until or host.is_probed:
+                return Busy(self._turn_ms(host, now), rests=True)
+            host.is_probed = True
+        elif host.sending >= self._per_host:
+            return Busy(self._turn_ms(host, now), rests=False)
+        host.sending += 1
+        return Permit(name, now, is_probe=host.rests)
+
+    def leave(self, permit: Permit, *, answered: bool | None) -> None:
+        """Hand a permit back: the host answered, it did not, or (None) nothing was tried."""
+        host = self._hosts.get(permit.host)
+        if host is None:
+            return
+        now = self._clock()
+        host.sending -= 1
+        if permit.is_probe:
+            host.is_probed = False
+        if answered is None:
+            return
+        host.average_s += _WEIGHT * (now - permit.since - host.average_s)
+        if answered:
+            host.failures, host.rest_s, host.rests_until = 0, 0.0, 0.0
+            return
+        host.failures += 1
+        # What was under way when the rest began says nothing new.
+        if permit.is_probe or (not host.rests and host.failures >= FAILURES):
+            self._rest(host, now)
+
+    def _rest(self, host: _Host, now: float) -> None:
+        host.rest_s = min(max(_FIRST_REST_S, 2 * host.rest_s), _LONGEST_REST_S)
+        host.rests_until = now + host.rest_s * self._rng.uniform(0.8, 1.2)
+
+    def _turn_ms(self, host: _Host, now: float) -> int:
+        """Return in how many ms the next waiting route has its turn, each a gap behind another."""
+        begins = max(now, host.rests_until)
+        gap = _RESTING_GAP_S if host.rests else max(_BUSY_GAP_S, host.average_s / self._per_host)
+        turn = max(begins, host.line_until) + gap
+        if turn > begins + _LONGEST_LINE_S:
+            turn = begins + gap
+        host.line_until = turn
+        return max(1, round((turn - now) * 1000))
+
+    def _host(self, name: str) -> _Host:
+        host = self._hosts.get(name)
+        if host is None:
+            host = self._hosts[name] = _Host()
+            self._forget()
+        self._hosts.move_to_end(name)
+        return host
+
+    def _forget(self) -> None:
+        """Forget the host that was asked for longest ago, unless something is under way to it."""
+        if len(self._hosts) > _REMEMBERED:
+            name, oldest = next(iter(self._hosts.items()))
+            if oldest.sending:
+                self._hosts.move_to_end(name)
+            else:
+                del self._hosts[name]
