@@ -6,7 +6,7 @@ seen. So an archived item counts no more, though it keeps what it was.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
 from galaxy_notify.feed_store.database import Connection, Database
@@ -76,6 +76,15 @@ async def has(database: Database, user: str, name: str) -> bool:
         return False
 
     return await database.run(find)
+
+
+async def was_read(database: Database, user: str, ids: Collection[str]) -> frozenset[str]:
+    """Return which notifications a user has read; see `FeedStore.was_read`."""
+    named = [name for name in ids if is_storable(name)]
+    if not named or not is_storable(user):
+        return frozenset()
+    rows = await database.read(statement("item_read"), {"user": user, "ids": named})
+    return frozenset(name for (name,) in rows)
 
 
 async def mark_all(database: Database, mark: Mark, user: str, until: str | None) -> Counts:

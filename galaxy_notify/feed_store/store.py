@@ -108,6 +108,14 @@ class FeedStore:
         """
         return await marking.has(self._database, user, name)
 
+    async def was_read(self, user: str, ids: Collection[str]) -> frozenset[str]:
+        """Return which of these notifications a user has read, in one round trip.
+
+        What the feed does not have was not read; what was archived or retracted after it was read
+        stays so. *ids* are of whole notifications, not of parts or rows.
+        """
+        return await marking.was_read(self._database, user, ids)
+
     async def mark_read(self, user: str, ids: Sequence[str]) -> Counts:
         """Mark items as read, and as seen; the first time stays. Return the counts.
 

@@ -6,7 +6,7 @@ import pytest
 
 from galaxy_notify.feed_store.listing import ListQuery
 from galaxy_notify.feed_store.store import FeedStore
-from tests.support.feed_store import FeedFixture, new_id
+from tests.support.feed_store import FeedFixture, new_id, new_item
 
 MARKS = ["mark_read", "mark_unread", "mark_seen", "archive"]
 ALL = ["mark_all_read", "mark_all_seen", "archive_all"]
@@ -161,3 +161,21 @@ def test_methods__are_what_the_tests_know() -> None:
     """No way to mark is without a test."""
     names = {name for name in vars(FeedStore) if name.startswith(("mark", "archive"))}
     assert names == {*MARKS, *ALL, "mark_all_unread"}
+
+
+def test_was_read__only_what_the_user_has_read(feed: FeedFixture) -> None:
+    """Seen or archived is not read; what is not there, or another user's, was not read."""
+    ids = feed.fill("u1", 6)
+    feed.insert(new_item("u2", ids[0]), new_item("u2", ids[5]))
+    _mark(feed, "mark_read", ids[0], ids[1], ids[2], ids[3])
+    _mark(feed, "mark_unread", ids[1])
+    _mark(feed, "archive", ids[2], ids[4])
+    _mark(feed, "mark_seen", ids[5])
+    _mark(feed, "mark_read", ids[5], user="u2")
+    feed.run(feed.store.retract(ids[3], ["u1"]))
+    asked = [*ids, ids[0], new_id(), "no id", "\0", "\ud800"]
+    assert feed.run(feed.store.was_read("u1", asked)) == {ids[0], ids[2], ids[3]}
+    assert feed.run(feed.store.was_read("u2", asked)) == {ids[5]}
+    for nobody in ("u3", "", "u\0"):
+        assert feed.run(feed.store.was_read(nobody, asked)) == frozenset()
+    assert feed.run(feed.store.was_read("u1", [])) == frozenset()
