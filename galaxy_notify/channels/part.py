@@ -23,8 +23,6 @@ from galaxy_notify.publishing.state import PublisherState, ShardState
 from galaxy_notify.redis_state.store import Store
 from galaxy_notify.settings import Settings
 
-#: Seconds in which sends under way end after a stop, at most.
-DRAIN_S: Final = 30.0
 _REPORT_S: Final = 1.0
 
 

@@ -79,7 +79,8 @@ def _serve(
         return load_settings(application.config, embedded=application.embedded)
 
     feed = None
-    if settings.feed.enabled:
+    asks = any(settings.channels[name].unless_read for name in settings.external_channels)
+    if settings.feed.enabled or asks:
         from galaxy_notify.feed.opening import open_store
 
         feed = open_store(settings)

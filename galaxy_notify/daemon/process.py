@@ -18,7 +18,7 @@ from galaxy_notify.daemon.status import StatusLine
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.operations.starting import check_channels
 from galaxy_notify.process.closing import close_soon
-from galaxy_notify.process.end_signals import DRAIN_S, EndSignals
+from galaxy_notify.process.end_signals import DRAIN_S, SENDS_DRAIN_S, EndSignals
 from galaxy_notify.process.join import DeploymentJoin, join_as
 from galaxy_notify.process.process_id import process_id
 from galaxy_notify.process.supervisor import ProgressWatchdog, environ_supervisor
@@ -30,6 +30,7 @@ from galaxy_notify.redis_state.roles import Role
 from galaxy_notify.redis_state.shared_settings import KeySpace
 from galaxy_notify.redis_state.worker_process import own_process
 from galaxy_notify.settings import Settings
+from galaxy_notify.signals import PATIENCE_S
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import configure_logs, get_logger
 
@@ -57,7 +58,7 @@ class Daemon:
         """Prepare; *read_settings* returns the settings again after SIGHUP.
 
         *revive* restarts an embedded server that has died; it may block. *feed* is what the daemon
-        writes events into beside its work.
+        writes events into beside its work, and asks what a user has read.
 
         Raises `ConfigurationError`, for example for an encoder that cannot be loaded.
         """
@@ -74,9 +75,12 @@ class Daemon:
         self._watchdog = ProgressWatchdog(self._supervisor)
         self._log = get_logger("daemon", worker=self.worker_id)
         self._stop = asyncio.Event()
+        # What is being sent outside takes longer to end than a batch.
+        self._drain_s = SENDS_DRAIN_S if settings.external_channels else DRAIN_S
         self._signals = EndSignals(
             self._on_stop_signal,
             lambda name: self._log.warning("daemon exiting immediately", signal=name),
+            self._drain_s + PATIENCE_S - DRAIN_S,
             on_reload=self._reload_settings,
         )
         self._publisher: PublisherState | None = None
@@ -118,8 +122,16 @@ class Daemon:
         )
         shards = [Shard(self._client, publisher, keys) for keys in key_space.all_keys]
         running = [asyncio.create_task(shard.run()) for shard in shards]
+        parts: list[Part] = [*shards]
+        if self._settings.external_channels:
+            # Loaded here: a daemon that sends nothing outside does without the extra.
+            from galaxy_notify.daemon.channels import channels_part
+
+            channels = channels_part(self._client, publisher, key_space, shards, self._feed)
+            parts.append(channels)
+            running.append(asyncio.create_task(channels.run()))
         beside = list(self._beside(key_space))
-        parts: list[Part] = [*shards, *(part for part, _ in beside)]
+        parts += [part for part, _ in beside]
         also = [asyncio.create_task(work) for _, work in beside]
         status = StatusLine(publisher, shards, self._supervisor, self._revive)
         reporting = asyncio.create_task(status.run(self._stop))
@@ -137,7 +149,7 @@ class Daemon:
         if self._settings.intake.enabled:
             intake = IntakePart(self._settings, self._telemetry, self.worker_id)
             yield intake, intake.run_beside()
-        if self._feed is not None:
+        if self._feed is not None and self._settings.feed.enabled:
             # Loaded here: a daemon that writes no feed does without the extra.
             from galaxy_notify.feed.writer import FeedWriter
 
@@ -146,10 +158,10 @@ class Daemon:
 
     async def _drain(self, parts: Sequence[Part], running: Iterable[asyncio.Task[None]]) -> None:
         self._supervisor.stopping()
-        self._log.info("daemon draining", at_most_s=DRAIN_S)
+        self._log.info("daemon draining", at_most_s=self._drain_s)
         for part in parts:
             part.stop()
-        done, late = await asyncio.wait(running, timeout=DRAIN_S)
+        done, late = await asyncio.wait(running, timeout=self._drain_s)
         if late:
             # Their leases expire and another worker takes over; nothing is lost.
             self._log.warning("drain timed out", shards=len(late))
@@ -180,8 +192,12 @@ class Daemon:
 
 
 def _connections(settings: Settings) -> int:
-    """Return the maximum of calls in flight: slots, a listener and a janitor for each shard."""
-    return settings.worker.shards * (settings.worker.slots + 2) + 2
+    """Return the maximum of calls in flight: slots, listeners and a janitor for each shard.
+
+    Each place of an external channel has one more.
+    """
+    places = sum(settings.channels[name].concurrency for name in settings.external_channels)
+    return settings.worker.shards * (settings.worker.slots + 3) + places + 2
 
 
 def _about() -> dict[str, str]:

@@ -27,7 +27,7 @@ def check_channels(settings: Settings) -> None:
 
 
 def _channel_problems(settings: Settings) -> Iterator[str]:
-    served = [name for name in settings.channels if name in settings.worker.served]
+    served = settings.external_channels
     for name in served:
         channel, place = settings.channels[name], f"channels.{name}"
         if channel.unless_read and not settings.feed.url:

@@ -13,6 +13,8 @@ from galaxy_notify.signals import PATIENCE_S, SIGNALS
 
 #: Seconds a process may take to finish its work in flight.
 DRAIN_S: Final = 10.0
+#: The same for one that sends outside, where an attempt in flight ends by its own time limit.
+SENDS_DRAIN_S: Final = 30.0
 
 
 @dataclass

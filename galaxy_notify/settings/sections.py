@@ -237,6 +237,11 @@ class Settings(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True
         """Return the channels that this process publishes to the gateway stream."""
         return tuple(name for name in self.worker.served if name not in self.channels)
 
+    @property
+    def external_channels(self) -> tuple[str, ...]:
+        """Return the external channels that this process sends for."""
+        return tuple(name for name in self.worker.served if name in self.channels)
+
     def sections(self) -> Iterator[tuple[str, Section]]:
         """Yield every section with its name; the external channels come last."""
         for name in type(self).model_fields:

@@ -44,7 +44,7 @@ class Road:
         self.settings = _settings(url, publish, batch)
         self._counts = _Counts()
         self._worker = WorkerHarness(self.settings, name=WORKER, telemetry=self._counts)
-        self._worker.shards[0]._store._now = NOW
+        self._worker.shards[0].store._now = NOW
 
     @property
     def items(self) -> Counter[str]:
