@@ -6,14 +6,13 @@
 --
 -- KEYS
 --   1 rate       string  when the next send is on time, in microseconds; ends by itself
+--   2 never      the guard against a moving slot
 -- ARGV
 --   1 now        int  or '' for the server's clock
 --   2 interval   int  microseconds from one send to the next
 --   3 burst      int  sends that may be saved up
 --   4 wanted     int  sends to take at most
--- RETURNS taken, pause
---   taken        how many sends may be made now
---   pause        ms until the next one, 0 if any was taken
+-- RETURNS how many sends may be made now; and, if none, in how many ms the next one may, else 0
 
 local now, interval, burst, wanted = now_ms(ARGV[1]) * 1000, tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local kept = try('GET', KEYS[1])

@@ -14,7 +14,7 @@ import click
 from galaxy_notify.cli.context import Application, interruptible, json_option, with_json
 from galaxy_notify.cli.exits import Exit
 from galaxy_notify.cli.output import echo, echo_json, echo_table, note
-from galaxy_notify.cli.screen import faint, good, printable, wrapped
+from galaxy_notify.cli.screen import faint, good, line_width, printable, wrapped
 from galaxy_notify.cli.selection import repeated
 from galaxy_notify.cli.standard_streams import is_terminal, standard_input
 from galaxy_notify.errors import ConfigurationError
@@ -39,7 +39,7 @@ def show(app: Application, as_json: bool) -> None:
 
     The settings of a channel of each kind follow, commented out.
     """
-    from galaxy_notify.settings.sample import kinds_toml
+    from galaxy_notify.settings.sample import WIDTH, kinds_toml
 
     rows = list(_rows(app))
     if as_json:
@@ -51,7 +51,8 @@ def show(app: Application, as_json: bool) -> None:
         shown.append((name, text, faint(source) if source == "default" else printable(source)))
     echo_table(("setting", "value", "from"), shown, whole=("setting",))
     echo("")
-    echo(faint(kinds_toml(explained=False).rstrip("\n")))
+    kinds = kinds_toml(explained=False, width=line_width() or WIDTH)
+    echo(faint(kinds.rstrip("\n")))
 
 
 @command.command("check")

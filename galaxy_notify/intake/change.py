@@ -18,9 +18,9 @@ from galaxy_notify.model.route import (
     RESCHEDULED,
     Route,
     Status,
-    bounded,
     readable_route,
 )
+from galaxy_notify.model.route_body import bounded
 from galaxy_notify.redis_client.faults import RedisFault, as_fault
 from galaxy_notify.redis_client.flows import Flow, unwrap
 from galaxy_notify.redis_client.replies import reader

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 import msgpack
 
 from galaxy_notify.errors import Corrupt
-from galaxy_notify.model.route_body import Body, Transition, unpack_body
+from galaxy_notify.model.route_body import Body, Transition, bounded, unpack_body
 
 FORMAT: Final = b"1"
 #: Of what an earlier version must not touch: delivered, or some addresses done.
@@ -28,7 +28,6 @@ FORMAT_OF_DELIVERIES: Final = b"2"
 #: The formats of states that this version reads.
 FORMATS: Final = frozenset({FORMAT, FORMAT_OF_DELIVERIES})
 HISTORY_KEPT: Final = 20
-MESSAGE_KEPT: Final = 512
 RESCHEDULED: Final = "rescheduled"
 MAX_STATE_BYTES: Final = 65_536
 _DUE: Final = 15
@@ -217,12 +216,6 @@ class Route(NamedTuple):
 
     def _with(self, done: Iterable[str]) -> Route:
         return self._replace(done=tuple(sorted({*self.done, *done})))
-
-
-def bounded(message: str) -> str:
-    """Return *message* stripped, printable and at most `MESSAGE_KEPT` characters long."""
-    text = "".join(c if c.isprintable() else " " for c in message[: MESSAGE_KEPT * 2].strip())
-    return text.encode("utf-8", "replace").decode()[:MESSAGE_KEPT].strip()
 
 
 def body_of(state: bytes) -> bytes:

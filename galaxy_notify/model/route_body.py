@@ -12,8 +12,15 @@ from typing import Any, Final, NamedTuple
 
 import msgpack
 
+MESSAGE_KEPT: Final = 512
 # More lines than this version keeps, as another version may keep more; the same for addresses.
 _MOST_ITEMS: Final = 1000
+
+
+def bounded(message: str) -> str:
+    """Return *message* stripped, printable and at most `MESSAGE_KEPT` characters long."""
+    text = "".join(c if c.isprintable() else " " for c in message[: MESSAGE_KEPT * 2].strip())
+    return text.encode("utf-8", "replace").decode()[:MESSAGE_KEPT].strip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ def rate_take(
     A repeat takes others: what was taken and not used is lost, so the rate is never exceeded.
     """
     args = [time_argument(now), interval_us, burst, wanted]
-    return ScriptCall(script("rate_take"), [keys.rate(channel)], args)
+    return ScriptCall(script("rate_take"), [keys.rate(channel), keys.never], args)
 
 
 @reader

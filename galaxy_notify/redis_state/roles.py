@@ -130,9 +130,9 @@ _ACCEPT_WRITES: Final = """
 RIGHTS: Final[Mapping[Role, Rights]] = {
     Role.DAEMON: _rights(
         """
-        abandoned:* accepted client-events contacts:* dead:* feed_backlog feed_writers janitor
-        leases:* lost meta never notification:* orphans parked paused schedule:* totals wake:*
-        worker:* workers
+        abandoned:* accepted client-events contacts:* dead:* deliveries feed_backlog feed_writers
+        janitor leases:* lost meta never notification:* orphans parked paused rate:* schedule:*
+        totals wake:* worker:* workers
         """,
         """
         exec exists get hexists hget hgetall hkeys hlen hmget hscan hstrlen llen multi pttl scan
@@ -140,17 +140,19 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         zrangebyscore zrevrangebyscore zscan zscore
         """,
         """
-        abandoned:* = hdel
+        abandoned:* = hdel hset
         accepted = xdel xtrim
         client-events = xack xadd xdel xgroup|create xgroup|delconsumer xreadgroup xtrim
         contacts:* = hdel hset
         dead:* leases:* = zadd zrem
+        deliveries = xadd xgroup|delconsumer
         feed_backlog = xadd xgroup|create xgroup|delconsumer
         janitor = del pexpire set
         lost = hdel hincrby
         meta = hset hsetnx
         notification:* = hdel hincrby hset persist pexpire
         orphans = xadd
+        rate:* = set
         schedule:* workers = zadd zrem zremrangebyscore
         totals = hincrby
         wake:* = blpop rpush
@@ -204,8 +206,8 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
     Role.FEED: _rights(
         # Also what it takes to deliver what is published directly, and its counts.
         """
-        client-events feed_backlog feed_writers inbox lost meta never parked presence:* recent:*
-        sweeper swept unread:*
+        client-events deliveries feed_backlog feed_writers inbox lost meta never parked presence:*
+        recent:* sweeper swept unread:*
         """,
         """
         exists get hmget lindex lpos lrange pttl scan time xinfo|groups xlen xpending xrange
@@ -213,6 +215,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         """,
         """
         client-events = xack xclaim xgroup|create xgroup|delconsumer xreadgroup
+        deliveries = xack xclaim xgroup|create xgroup|delconsumer xreadgroup
         feed_backlog = xack xadd xclaim xdel xgroup|create xgroup|delconsumer xreadgroup
         feed_writers = zadd zrem zremrangebyscore
         inbox = xadd
@@ -254,7 +257,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         pauses = hdel hset
         contacts:* preferences:* = del hdel hset
         cooldown:* newest:* preferred = set
-        feed_backlog feed_writers seen:* = unlink
+        deliveries feed_backlog feed_writers seen:* = unlink
         totals = hincrby
         wake:* = rpush
         workers = zadd

@@ -29,7 +29,8 @@ _HEADER = """\
 #
 # Durations are in milliseconds. Settings without a default are commented out.
 """
-_WIDTH = 98
+#: The columns of a line of the sample.
+WIDTH = 100
 
 
 def defaults_toml() -> str:
@@ -37,25 +38,27 @@ def defaults_toml() -> str:
     return "\n".join([_HEADER + "".join(_section(name) for name in SECTIONS), kinds_toml()])
 
 
-def kinds_toml(*, explained: bool = True) -> str:
-    """Return the section of a channel of each kind, commented out.
+def kinds_toml(*, explained: bool = True, width: int = WIDTH) -> str:
+    """Return the section of a channel of each kind, commented out; *width* is that of a line.
 
     A setting is explained where it first appears, and again where it means something else.
     """
     lines = [
         *_comment(
-            "External channels: a section for each, whose name must be in worker.channels. A "
-            "channel without a section is a stream channel. Its kind decides which settings it has."
+            "External channels: a section for each, whose name must be in worker.channels. "
+            "A channel without a section is a stream channel. Its kind decides which settings it "
+            "has.",
+            width,
         )
     ]
     said: set[str] = set()
     for number, model in enumerate(MODELS):
         lines += [""] if number else []
-        lines += [*_comment(model.__doc__ or ""), "# [channels.NAME]"]
+        lines += [*_comment(model.__doc__ or "", width), "# [channels.NAME]"]
         for name, field in model.model_fields.items():
             text = _meaning(field)
-            lines += _comment(text) if explained and text not in said else ()
-            lines.append(f"# {_assignment(name, field)}")
+            lines += _comment(text, width) if explained and text not in said else ()
+            lines += _comment(_assignment(name, field), width, "  ")
             said.add(text)
     return "\n".join(lines) + "\n"
 
@@ -89,6 +92,14 @@ def _assignment(name: str, field: FieldInfo) -> str:
     return f'{name} = ""' if value is None else f"{name} = {shown}"
 
 
-def _comment(text: str) -> Iterator[str]:
-    for line in wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False):
+def _comment(text: str, width: int = WIDTH, indent: str = "") -> Iterator[str]:
+    """Yield the lines of a comment; those behind the first one begin with *indent*."""
+    lines = wrap(
+        text,
+        width - 2,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    for line in lines:
         yield f"# {line}"

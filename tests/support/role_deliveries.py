@@ -1,4 +1,4 @@
-"""What a worker of external channels does, as a step."""
+"""What a worker of external channels does, as steps."""
 
 from __future__ import annotations
 
@@ -46,3 +46,19 @@ def _outcome(number: int, claimed: ClaimedMember) -> DeliveryOutcome:
         return RetryLater(member, route.failed("host-1-abcd", failure), 1000)
     state = route.dead_lettered("host-1-abcd", failure, attempt=True)
     return GiveUp(member, state, failure.failure_class)
+
+
+@step(Role.DAEMON)
+def takes_sends(stage: Stage) -> Iterator[None]:
+    deployment = stage.deploy()
+
+    async def take() -> None:
+        client = open_async(deployment.settings_at(stage.url), connections=1, name="x")
+        store = Store(client, deployment.keys, lambda *_: None)
+        try:
+            await store.take_sends("push", interval_us=1000, burst=1, wanted=1)
+        finally:
+            await client.aclose()
+
+    yield
+    asyncio.run(take())

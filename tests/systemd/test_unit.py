@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from galaxy_notify.process.end_signals import SENDS_DRAIN_S
 from galaxy_notify.settings.realtime import RealtimeSettings
 from tests.support.requirements import requires_program
 from tests.support.wait import HANG_S
@@ -65,7 +66,7 @@ def test_unit__does_what_the_process_relies_on(name: str) -> None:
         "KillMode=mixed",
     }
     own = {
-        DAEMON: {"TimeoutStopSec=30s", "StateDirectoryMode=0700"},
+        DAEMON: {f"TimeoutStopSec={SENDS_DRAIN_S + 15:.0f}s", "StateDirectoryMode=0700"},
         API: {"TimeoutStopSec=30s"},
         FEED: {"ExecReload=/bin/kill -HUP $MAINPID", "TimeoutStopSec=30s"},
         GATEWAY: {

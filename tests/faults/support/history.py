@@ -16,12 +16,12 @@ from typing import NamedTuple
 from galaxy_notify.model.ids import event_id
 from galaxy_notify.model.route import (
     HISTORY_KEPT,
-    MESSAGE_KEPT,
     TRANSITIONS,
     Route,
     Status,
     decode_route,
 )
+from galaxy_notify.model.route_body import MESSAGE_KEPT
 from tests.faults.support.aof import Transition, read_transitions
 from tests.faults.support.memory import Memory, pairs, scored
 

@@ -8,7 +8,8 @@ import pytest
 
 from galaxy_notify.errors import TransientEncodingError
 from galaxy_notify.model.notification import Notification
-from galaxy_notify.model.route import HISTORY_KEPT, MESSAGE_KEPT, Route, Status
+from galaxy_notify.model.route import HISTORY_KEPT, Route, Status
+from galaxy_notify.model.route_body import MESSAGE_KEPT
 from tests.support.deployment import Deploy, DeploymentFixture, member_of
 from tests.support.roads import both_roads
 from tests.support.servers import Server

@@ -18,6 +18,7 @@ from galaxy_notify.redis_state.delivery_outcomes import (
     route_end,
 )
 from galaxy_notify.redis_state.leases import route_claim
+from galaxy_notify.redis_state.rate import rate_take
 from galaxy_notify.redis_state.settlement import Drop, Expire, Release, RetryLater
 from tests.scripts.support.outcomes import route_or_new
 from tests.scripts.support.shard import KEEP, LIMITS, MINE, NOW, TTL, WORKER, Shard
@@ -90,3 +91,9 @@ def claiming_once(shard: Shard) -> ScriptCall:
     shard.accept(2, "push:u1", "push:u2")
     once = replace(LIMITS, at_most_once=True)
     return route_claim(shard.keys, "push", MINE, once, alone=False, now=shard.now)
+
+
+def taking(shard: Shard) -> ScriptCall:
+    """Some were taken before; fewer are left than are wanted."""
+    shard.run(rate_take(shard.keys, "push", 100_000, 5, 2, shard.now))
+    return rate_take(shard.keys, "push", 100_000, 5, 4, shard.now)

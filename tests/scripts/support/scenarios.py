@@ -265,6 +265,7 @@ SCENARIOS: dict[str, Callable[[Shard], ScriptCall]] = {
     "route_publish": _publish,
     "route_settle": _settle,
     "route_end": endings.ending_all,
+    "rate_take": endings.taking,
     "route_reposition": _reposition,
     "route_cancel": _cancel,
     "route_reschedule": _reschedule,
