@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from galaxy_notify.errors import ConfigurationError
@@ -15,19 +17,26 @@ _EXTRA: Final = frozenset({"cryptography", "httptools"})
 _INSTALL: Final = "external channels need more packages: pip install 'galaxy-notify[channels]'"
 
 
+@contextmanager
+def installed() -> Iterator[None]:
+    """Raise `ConfigurationError` where an import lacks the extra, which says what to install."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        raise ConfigurationError(_INSTALL) from None
+
+
 def open_kind(name: str, settings: Settings) -> Kind:
     """Return what sends for a channel, in the running event loop; `close` it at the end.
 
     *name* is one of `settings.channels`. Raises `ConfigurationError` where a function of one's own
     cannot be used, where the extra is not installed, and for a kind that cannot be sent.
     """
-    try:
+    with installed():
         from galaxy_notify.channels.log_kind import LogKind
         from galaxy_notify.channels.own_kind import OwnKind
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _EXTRA:
-            raise
-        raise ConfigurationError(_INSTALL) from None
     channel = settings.channels[name]
     if isinstance(channel, LogChannel):
         return LogKind()

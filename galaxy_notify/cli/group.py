@@ -50,6 +50,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
         "stream": "Read the gateway stream and manage its consumer groups.",
         "presence": "Show which users are connected, and to which gateway.",
         "users": "Show or delete what is kept of a user.",
+        "channels": "Show the channels, and try out an external one.",
         "pause": "Stop publishing one channel.",
         "resume": "Resume publishing a paused channel.",
     },

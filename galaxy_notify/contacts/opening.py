@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from galaxy_notify.errors import ConfigurationError
@@ -10,8 +11,12 @@ from galaxy_notify.redis_client.flows import run_flow_sync
 from galaxy_notify.redis_state.contacts import StoredContact, contacts_flow
 
 if TYPE_CHECKING:
+    import redis.asyncio
+
     from galaxy_notify.contacts.book import ContactBook, UserContacts
+    from galaxy_notify.contacts.contacts import Contacts
     from galaxy_notify.redis_state.deployment import Deployment
+    from galaxy_notify.redis_state.shared_settings import KeySpace
     from galaxy_notify.settings import Settings
 
 _INSTALL: Final = "contacts need more packages: pip install 'galaxy-notify[channels]'"
@@ -27,13 +32,31 @@ def open_book(settings: Settings) -> ContactBook:
     Raises `ConfigurationError` without ``contacts.keys``, with ``contacts.lookup``, and where the
     extra is not installed.
     """
-    try:
+    with _extra():
         from galaxy_notify.contacts.book import ContactBook
+    return ContactBook(settings)
+
+
+def open_contacts(client: redis.asyncio.Redis, key_space: KeySpace, settings: Settings) -> Contacts:
+    """Return the contacts of all users, stored or looked up; nothing is sent.
+
+    Raises `ConfigurationError` without ``contacts.keys`` and ``contacts.lookup``, where the lookup
+    cannot be used, and where the extra is not installed.
+    """
+    with _extra():
+        from galaxy_notify.contacts.contacts import Contacts
+    return Contacts(client, key_space, settings)
+
+
+@contextmanager
+def _extra() -> Iterator[None]:
+    """Say what to install where an import lacks it."""
+    try:
+        yield
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "cryptography":
             raise
         raise ConfigurationError(_INSTALL) from None
-    return ContactBook(settings)
 
 
 def documents(

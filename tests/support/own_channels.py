@@ -32,3 +32,8 @@ class NotAwaited:
 
     def __call__(self, delivery: Delivery) -> None:
         """Return at once."""
+
+
+async def no_contacts(user: str, channel: str) -> list[object]:
+    """Fail, as a lookup whose database is away."""
+    raise OSError(f"{channel} of {user}: no database")
