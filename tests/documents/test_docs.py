@@ -7,7 +7,7 @@ import tomllib
 
 from galaxy_notify.cli.group import COMMANDS
 from galaxy_notify.model import notification, route
-from galaxy_notify.model.failure_classes import FAILURE_CLASSES
+from galaxy_notify.model.failure_classes import FAILURE_CLASSES, SKIPPED_AT_SEND
 from galaxy_notify.publishing.state_check import REPAIRED
 from galaxy_notify.redis_state.shared_settings import STATE_FORMAT
 from tests.support.documents import rows, text_of
@@ -87,10 +87,20 @@ def test_credentials__lie_where_the_readme_puts_them() -> None:
 def test_failure_classes__are_those_of_the_code_and_the_readme() -> None:
     """Filters refuse other classes: the list must have every one that a dead letter may get."""
     package = (ROOT / "galaxy_notify").rglob("*.py")
-    text = "\n".join(path.read_text(encoding="utf-8") for path in package)
-    given = set(re.findall(r'Failure\(\s*"(\w+)"', text))
-    assert given == set(FAILURE_CLASSES)
+    own = "failure_classes.py"
+    text = "\n".join(path.read_text(encoding="utf-8") for path in package if path.name != own)
+    given = set(re.findall(r'(?:Failure|_buried)\((?:\s*|due, )"(\w+)"', text))
+    assert given <= set(FAILURE_CLASSES)
+    assert [name for name in FAILURE_CLASSES if f'"{name}"' not in text] == []
     assert all(f"`{name}`" in text_of("README.md") for name in FAILURE_CLASSES)
+
+
+def test_channels__names_how_routes_end() -> None:
+    """The table has every reason to skip a route at its send, and every class of its own."""
+    cells = [row[1] for row in rows("docs/channels.md", "endings")]
+    named = [cell.strip("`") for cell in cells if cell]
+    own = [name for name in FAILURE_CLASSES if re.match("delivery_|address_|endpoint_", name)]
+    assert sorted(named) == sorted([*SKIPPED_AT_SEND, *own])
 
 
 def test_contributing__draws_the_layers_that_are_enforced() -> None:

@@ -55,9 +55,9 @@ def accept(server: Server, *recipients: str, **fields: Any) -> dict[str, Any]:
     return receipt
 
 
-def status(server: Server) -> dict[str, Any]:
+def status(server: Server, **variables: str) -> dict[str, Any]:
     """Ask the program for the status."""
-    told: dict[str, Any] = json.loads(program(server, "status", "--json").stdout)
+    told: dict[str, Any] = json.loads(program(server, "status", "--json", **variables).stdout)
     return told
 
 
