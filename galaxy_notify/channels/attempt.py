@@ -20,12 +20,14 @@ Reason = Literal[
     "connect",
     "disconnected",
     "dns",
+    "failing",
     "garbled",
     "http_status",
-    "raised",
+    "invalid",
     "timeout",
     "tls",
     "too_large",
+    "unsigned",
 ]
 
 _GONE: Final = 410

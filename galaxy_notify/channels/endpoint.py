@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, NamedTuple
 
@@ -28,11 +28,6 @@ _NAME: Final = re.compile(
 )
 #: What some programs read as a number: such a name must be an IPv4 address.
 _NUMERIC: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
-
-_MOST_HEADERS: Final = 20
-_LONGEST_VALUE: Final = 4096
-_OWN_HEADER: Final = re.compile(r"X-[A-Za-z0-9-]{1,100}|Authorization", re.IGNORECASE)
-_HEADER_VALUE: Final = re.compile(r"[!-~](?:[\t -~]*[!-~])?")
 
 
 class Endpoint(NamedTuple):
@@ -79,24 +74,6 @@ def parse_endpoint(url: str, ports: Collection[int], *, require_https: bool = Tr
     target = found["target"]
     host = _v6(found["v6"]) if found["v6"] else _named(found["name"].lower())
     return Endpoint(scheme, host, port, target if target.startswith("/") else f"/{target}")
-
-
-def own_headers(given: Mapping[str, str]) -> dict[str, str]:
-    """Return headers that the owner of an endpoint chose; raise `InvalidEndpoint` for any other.
-
-    They are ``X-…`` and ``Authorization`` only, so they replace no other header, and printable
-    ASCII, so they add none.
-    """
-    if len(given) > _MOST_HEADERS:
-        raise InvalidEndpoint("headers", f"at most {_MOST_HEADERS} are allowed")
-    for name, value in given.items():
-        if not _OWN_HEADER.fullmatch(name):
-            raise InvalidEndpoint("headers", "only X-… and Authorization are allowed")
-        if len(value) > _LONGEST_VALUE or not _HEADER_VALUE.fullmatch(value):
-            raise InvalidEndpoint(f"headers.{name}", "must be 1 to 4096 printable ASCII characters")
-    if len({name.lower() for name in given}) < len(given):
-        raise InvalidEndpoint("headers", "a name is there twice")
-    return dict(given)
 
 
 def _check_text(url: str) -> None:

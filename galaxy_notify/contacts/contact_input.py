@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from galaxy_notify.contacts.contact import NewContact
+from galaxy_notify.contacts.webhook_data import check_webhook_data
 from galaxy_notify.errors import InvalidContact
 from galaxy_notify.model.json_data import UnfitData, copy_of, is_carried, kind_of, printable
 from galaxy_notify.model.refusals import shown
@@ -59,12 +60,14 @@ def read_contact(
             raise InvalidContact(f"{at}{printable(name)}", f"is not one of {', '.join(_FIELDS)}")
     named = check_channel(value.get("channel", channel or _only(channels)), channels, at)
     address = _address(value.get("address"), f"{at}address")
+    data = _data(value.get("data"), f"{at}data")
     if channels[named].kind == "webhook":
         _check_url(address, f"{at}address")
+        check_webhook_data(data, f"{at}data")
     name = value.get("id") or ""
     if name and not (isinstance(name, str) and _ID.fullmatch(name)):
         raise InvalidContact(f"{at}id", f"must match {_ID.pattern}, not {shown(name)}")
-    return NewContact(named, address, name, _data(value.get("data"), f"{at}data"))
+    return NewContact(named, address, name, data)
 
 
 def check_channel(name: object, channels: Mapping[str, ChannelSettings], at: str = "") -> str:

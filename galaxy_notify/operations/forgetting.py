@@ -18,6 +18,8 @@ from galaxy_notify.operations.logging_out import KEPT_MS as LOGOUT_KEPT_MS
 from galaxy_notify.redis_client.flows import run_flow_sync, unwrap
 from galaxy_notify.redis_client.runner import run_all_sync
 from galaxy_notify.redis_client.scripts import Command
+from galaxy_notify.redis_state.attempts import KEPT_MS as ATTEMPTS_KEPT_MS
+from galaxy_notify.redis_state.contacts import contacts_flow
 from galaxy_notify.redis_state.deployment import Deployment, server_now
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.shared_settings import SharedSettings
@@ -98,9 +100,14 @@ def delete_keys(deployment: Deployment, user: str) -> Mapping[str, bool]:
 
     To be done after the feed is deleted, whose counts would come back. Raises `RedisFault`.
     """
-    keys = _keys(deployment.key_space.keys_of_user(user), user)
-    replies = run_all_sync(deployment.client, [Command(["DEL", key]) for key in keys.values()])
-    return {name: bool(unwrap(reply)) for name, reply in zip(keys, replies, strict=True)}
+    keys = deployment.key_space.keys_of_user(user)
+    stored = run_flow_sync(deployment.client, contacts_flow(keys, user))
+    attempts = [keys.attempts(user, f"{one.channel}/{one.id}") for one in stored]
+    # The contacts, which name the attempts, go last.
+    wanted = {"attempts": attempts, **{name: [key] for name, key in _keys(keys, user).items()}}
+    named = [Command(["DEL", *each]) for each in wanted.values() if each]
+    replies = iter(run_all_sync(deployment.client, named))
+    return {name: bool(each and unwrap(next(replies))) for name, each in wanted.items()}
 
 
 def remaining(shared: SharedSettings, settings: Settings) -> Sequence[Remaining]:
@@ -117,6 +124,10 @@ def remaining(shared: SharedSettings, settings: Settings) -> Sequence[Remaining]
         Remaining("events in the gateway streams", entries),
         Remaining("events that wait for Postgres, and parked ones", "until they are handled"),
         Remaining("presence, unread mark", f"{duration(KEEP_MS)} after the last open stream"),
+        Remaining(
+            "attempts at webhooks that were removed before",
+            f"{duration(ATTEMPTS_KEPT_MS)} after the last one",
+        ),
         Remaining("logout", f"{duration(LOGOUT_KEPT_MS)} after it"),
         Remaining("feed rows of what is delivered or retracted from now on", rows),
         Remaining("logs, traces, backups of Redis and of Postgres", "their own retention"),
@@ -145,8 +156,8 @@ def _keys(keys: Keys, user: str) -> Mapping[str, str]:
         "presence": keys.presence(user),
         "unread_mark": keys.unread(user),
         "preferences": keys.preferences(user),
-        "contacts": keys.contacts(user),
         "tickets": keys.tickets(user),
+        "contacts": keys.contacts(user),
     }
 
 

@@ -118,6 +118,10 @@ class Keys:
         """Return the hash of where external channels reach a user."""
         return f"{self.tag}contacts:{user}"
 
+    def attempts(self, user: str, endpoint: str) -> str:
+        """Return the list of the last attempts to send to an endpoint of a user."""
+        return f"{self.tag}attempts:{user}:{endpoint}"
+
     def cooldown(self, kind: str, user: str) -> str:
         """Return the reservation of a user's cooldown of a type."""
         return f"{self.tag}cooldown:{kind}:{user}"

@@ -130,18 +130,19 @@ _ACCEPT_WRITES: Final = """
 RIGHTS: Final[Mapping[Role, Rights]] = {
     Role.DAEMON: _rights(
         """
-        abandoned:* accepted client-events contacts:* dead:* deliveries feed_backlog feed_writers
-        janitor leases:* lost meta never notification:* orphans parked paused rate:* schedule:*
-        totals wake:* worker:* workers
+        abandoned:* accepted attempts:* client-events contacts:* dead:* deliveries feed_backlog
+        feed_writers janitor leases:* lost meta never notification:* orphans parked paused
+        schedule:* totals wake:* worker:* workers
         """,
         """
-        exec exists get hexists hget hgetall hkeys hlen hmget hscan hstrlen llen multi pttl scan
-        sismember time xinfo|consumers xinfo|groups xlen xpending xrange zcard zcount zmscore zrange
-        zrangebyscore zrevrangebyscore zscan zscore
+        exec exists get hexists hget hgetall hkeys hlen hmget hscan hstrlen lindex llen lpos multi
+        pttl scan sismember time xinfo|consumers xinfo|groups xlen xpending xrange zcard zcount
+        zmscore zrange zrangebyscore zrevrangebyscore zscan zscore
         """,
         """
         abandoned:* = hdel hset
         accepted = xdel xtrim
+        attempts:* = ltrim pexpire rpush
         client-events = xack xadd xdel xgroup|create xgroup|delconsumer xreadgroup xtrim
         contacts:* = hdel hset
         dead:* leases:* = zadd zrem
@@ -152,7 +153,6 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         meta = hset hsetnx
         notification:* = hdel hincrby hset persist pexpire
         orphans = xadd
-        rate:* = set
         schedule:* workers = zadd zrem zremrangebyscore
         totals = hincrby
         wake:* = blpop rpush
@@ -240,6 +240,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         """
         abandoned:* lost = hdel
         accepted INTENTS orphans = xadd
+        attempts:* = del ltrim pexpire rpush
         client-events = xgroup|destroy
         dead:* schedule:* = zadd zrem
         gateways = del zrem

@@ -20,6 +20,7 @@ _SIGNATURE: Final = "webhook-signature"
 
 _PREFIX: Final = "whsec_"
 _SECRET_BYTES: Final = 32
+_USUAL_BYTES: Final = range(24, 65)
 _VERSION: Final = "v1,"
 _ID_DIGITS: Final = 32
 #: A point ends the id in what is signed, so an id with one could be read in two ways.
@@ -30,6 +31,16 @@ _VALID_TIMESTAMP: Final = re.compile(r"[0-9]{1,15}")
 def new_secret() -> str:
     """Return a random secret: ``whsec_`` and 32 bytes in base64."""
     return _PREFIX + b64encode(random.token_bytes(_SECRET_BYTES)).decode()
+
+
+def check_secret(secret: str) -> None:
+    """Raise `ValueError`, which does not show it, for what is no secret of an endpoint.
+
+    It is ``whsec_`` and the base64 of 24 to 64 bytes.
+    """
+    if not secret.startswith(_PREFIX) or len(_key(secret)) not in _USUAL_BYTES:
+        few, many = _USUAL_BYTES[0], _USUAL_BYTES[-1]
+        raise ValueError(f"must be {_PREFIX} and base64 of {few} to {many} bytes")
 
 
 def message_id(event_id: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.command import NOWHERE, CommandLine, command_for
-from tests.support.contacts import EMAIL, HOOK, key, variables
+from tests.support.contacts import EMAIL, HOOK, HOOKED, SECRETS, key, variables
 from tests.support.servers import Server
 
 MINE = {"channel": "mine", "address": EMAIL}
@@ -35,13 +35,13 @@ def listed(command: CommandLine, *arguments: str) -> list[Any]:
 
 def test_set__replaces_the_named_channels(command: CommandLine, tmp_path: Path) -> None:
     """A file or standard input has the list; the other channels are left alone."""
-    hook = {"channel": "hooks", "address": HOOK, "data": {"secret": "s", "types": ["a"]}}
+    hook = {"channel": "hooks", "address": HOOK, "data": {"secrets": SECRETS, "types": ["a"]}}
     file = tmp_path / "contacts.json"
     file.write_text(json.dumps([hook, MINE | {"id": "e1"}]))
     done = command.run("contacts", "set", "u1", str(file), "--json")
     first, second = documents(done.stdout)
     assert (first["channel"], first["kind"], first["address"]) == ("hooks", "webhook", HOOK)
-    assert first["data"] == {"secret": "********", "types": ["a"]}
+    assert first["data"] == {"secrets": "********", "types": ["a"]}
     assert (second["id"], second["address"], second["disabled_at_ms"]) == ("e1", EMAIL, None)
     assert listed(command) == [first, second]
     assert listed(command, "--channel", "mine") == [second]
@@ -92,7 +92,7 @@ def test_import__stores_line_by_line(command: CommandLine) -> None:
     lines = [
         {"user": "u1", **MINE},
         {"user": "u1", "channel": "mine", "address": "b@c"},
-        {"user": "u1", "contacts": [{"channel": "hooks", "address": HOOK}]},
+        {"user": "u1", "contacts": [HOOKED]},
     ]
     text = "\n".join(map(json.dumps, lines))
     done = command.run("contacts", "import", "-", stdin=text)

@@ -12,6 +12,7 @@ from galaxy_notify.feed import Feed
 from galaxy_notify.model.feed import Counts
 from galaxy_notify.operations import forgetting
 from galaxy_notify.redis_client.runner import run_sync
+from galaxy_notify.redis_state.attempts import EndpointAttempt, RecordedAttempt, attempt_record
 from galaxy_notify.redis_state.contacts import ContactChange, contact_change
 from galaxy_notify.redis_state.unread import UserCounts, unread_mark
 from tests.support.command import NOWHERE, CommandLine, command_for
@@ -23,7 +24,7 @@ from tests.support.servers import Server
 
 NO_POSTGRES = "postgresql://nobody@127.0.0.1:1/none"
 LATER = {"due_at": 2 * 10**12}
-KEYS = ("recent_list", "presence", "unread_mark", "preferences", "contacts", "tickets")
+KEYS = ("recent_list", "presence", "unread_mark", "preferences", "contacts", "tickets", "attempts")
 
 
 @pytest.fixture
@@ -52,6 +53,8 @@ def _fill(deployment: DeploymentFixture, feed: Feed, user: str) -> None:
     deployment.notifier.preferences.silence(user)
     deliver(deployment, user, 1, 2)
     run_sync(deployment.client, contact_change(keys, user, [ContactChange("hooks", "a", b"1")]))
+    attempt = RecordedAttempt(user, "hooks/a", EndpointAttempt(1, "n/hooks", "chat", 1, "gone"))
+    run_sync(deployment.client, attempt_record(keys, [attempt]))
     run_sync(deployment.client, unread_mark(keys, [UserCounts(user, Counts(1, 1, 1, 1))]))
     deployment.client.zadd(keys.tickets(user), {"digest": 2e12})
     feed.publish_many({"user": user, **PLAIN} for _ in range(3))
@@ -60,7 +63,7 @@ def _fill(deployment: DeploymentFixture, feed: Feed, user: str) -> None:
 
 def _names(deployment: DeploymentFixture, user: str) -> set[str]:
     """Return the keys whose names have that of a user."""
-    found: Any = deployment.client.keys(f"*:{user}")
+    found: Any = deployment.client.keys(f"*:{user}*")
     return {key.decode() for key in found}
 
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.support.api import ApiProcess, api_on, entry, problem
-from tests.support.contacts import EMAIL, HOOK, toml_settings
+from tests.support.contacts import EMAIL, HOOK, HOOKED, toml_settings
 from tests.support.servers import Server
 
 PATH = "/v1/users/u1/contacts"
@@ -36,11 +36,10 @@ def test_contacts__are_put_and_read(clients: dict[str, httpx.Client]) -> None:
     """A list replaces those of its channels; an object names channels beside it."""
     shop = clients["shop"]
     assert shop.get(PATH).json() == {"user": "u1", "contacts": []}
-    hook = {"channel": "hooks", "address": HOOK, "data": {"secret": "s"}}
-    put = shop.put(PATH, json=[hook, MINE]).json()
+    put = shop.put(PATH, json=[HOOKED, MINE]).json()
     assert put["changed"] is True
     assert [one["address"] for one in put["contacts"]] == [HOOK, EMAIL]
-    assert put["contacts"][0]["data"] == {"secret": "********"}
+    assert put["contacts"][0]["data"] == {"secrets": "********"}
     assert shop.put(PATH, json=[MINE]).json()["changed"] is False
     assert clients["ann"].get(PATH).json()["contacts"] == put["contacts"]
     left = shop.put(PATH, json={"channels": ["hooks"], "contacts": [MINE]}).json()

@@ -7,6 +7,9 @@ from typing import Any
 
 HOOK = "https://example.com/hooks/path"
 EMAIL = "ann@example.com"
+WEBHOOK_SECRET = "whsec_" + b64encode(bytes(range(32))).decode()
+SECRETS = [{"secret": WEBHOOK_SECRET, "until_ms": None}]
+HOOKED = {"channel": "hooks", "address": HOOK, "data": {"secrets": SECRETS}}
 #: Channels of a deployment with a webhook and a channel of one's own.
 CHANNELS: dict[str, dict[str, Any]] = {
     "hooks": {"kind": "webhook"},

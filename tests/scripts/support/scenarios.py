@@ -285,6 +285,7 @@ SCENARIOS: dict[str, Callable[[Shard], ScriptCall]] = {
     "preference_set": user_scenarios.setting,
     "preference_read": user_scenarios.reading,
     "contact_change": user_scenarios.changing_contacts,
+    "attempt_record": user_scenarios.recording_attempts,
     "user_deliver": user_scenarios.delivering,
     "recent_read": user_scenarios.reading_recent,
     "presence_attend": user_scenarios.attending,

@@ -50,6 +50,7 @@ TERMS = PublishTerms(262_144, published_line(WORKER), (KEEP, 2 * KEEP), {})
 _TIMELESS = {
     *("route_reposition", "channel_pause", "channel_resume", "event_park"),
     *("fsck_recount", "fsck_totals", "fsck_scan_notifications", "contact_change"),
+    "attempt_record",
     *("preference_query", "collapse_record", "preference_set", "preference_read"),
     *("listing_trim", "listing_read", "group_read", "recent_read"),
     *("intake_ack", "intake_reject", "intake_resubmit", "consumer_forget"),

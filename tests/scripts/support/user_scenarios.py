@@ -8,6 +8,7 @@ from galaxy_notify.model.cursor import BEGINNING
 from galaxy_notify.model.feed import Counts
 from galaxy_notify.model.user_preferences import digest_of
 from galaxy_notify.redis_client.scripts import ScriptCall
+from galaxy_notify.redis_state.attempts import EndpointAttempt, RecordedAttempt, attempt_record
 from galaxy_notify.redis_state.contacts import ContactChange, contact_change
 from galaxy_notify.redis_state.preferences import (
     UserChange,
@@ -103,6 +104,17 @@ def changing_contacts(shard: Shard) -> ScriptCall:
         ContactChange("hooks", "e", b"1new", b""),
     ]
     return contact_change(shard.keys, "u1", changes, ["hooks"])
+
+
+def recording_attempts(shard: Shard) -> ScriptCall:
+    """An endpoint without attempts, one that fails on, a repeat, and a foreign key."""
+    first, then = (
+        EndpointAttempt(NOW + n, f"{n:032x}/hooks:u1", "chat", 1, "gone") for n in (1, 2)
+    )
+    shard.run(attempt_record(shard.keys, [RecordedAttempt("u2", "hooks/a", first)]))
+    shard.client.set(shard.keys.attempts("u3", "hooks/a"), "foreign")
+    items = [RecordedAttempt(f"u{n}", "hooks/a", then) for n in (1, 2, 3)]
+    return attempt_record(shard.keys, [*items, RecordedAttempt("u2", "hooks/a", first)])
 
 
 def marking(shard: Shard) -> ScriptCall:

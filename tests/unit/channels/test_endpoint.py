@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from galaxy_notify.channels.endpoint import Endpoint, own_headers, parse_endpoint
+from galaxy_notify.channels.endpoint import Endpoint, parse_endpoint
 from galaxy_notify.errors import InvalidEndpoint
 
 PORTS = (443, 8443)
@@ -109,37 +109,3 @@ def test_origin__is_what_connections_are_shared_by() -> None:
     urls = ("https://A.example/x", "https://a.example:443/y?z", "HTTPS://a.EXAMPLE")
     assert {parse_endpoint(url, PORTS).origin for url in urls} == {"https://a.example:443"}
     assert parse_endpoint("https://[2606::0:1]:8443", PORTS).origin == "https://[2606::1]:8443"
-
-
-def test_own_headers__are_kept() -> None:
-    """As they were given."""
-    given = {"X-Tenant": "7", "x-a": "a b\tc", "Authorization": "Bearer abc=="}
-    assert own_headers(given) == given
-    assert own_headers({}) == {}
-
-
-@pytest.mark.parametrize(
-    ("given", "why"),
-    [
-        ({"Host": "a"}, "only X-"),
-        ({"webhook-id": "a"}, "only X-"),
-        ({"Content-Length": "0"}, "only X-"),
-        ({"X-": "a"}, "only X-"),
-        ({"X-A:": "a"}, "only X-"),
-        ({"X-A\r\nHost": "a"}, "only X-"),
-        ({"Authorization\n": "a"}, "only X-"),
-        ({"X-A": ""}, "printable"),
-        ({"X-A": " a"}, "printable"),
-        ({"X-A": "a\r\nHost: b"}, "printable"),
-        ({"X-A": "a\n"}, "printable"),
-        ({"X-A": "a\0"}, "printable"),
-        ({"X-A": "ü"}, "printable"),
-        ({"X-A": "a" * 4097}, "printable"),
-        ({"X-A": "a", "x-a": "b"}, "twice"),
-        ({f"X-{n}": "a" for n in range(21)}, "at most 20"),
-    ],
-)
-def test_own_headers__are_refused(given: dict[str, str], why: str) -> None:
-    """What would replace another header, or add one."""
-    with pytest.raises(InvalidEndpoint, match=why):
-        own_headers(given)

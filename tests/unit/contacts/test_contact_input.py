@@ -10,7 +10,7 @@ from galaxy_notify.contacts.contact import NewContact
 from galaxy_notify.contacts.contact_input import read_contacts
 from galaxy_notify.errors import InvalidContact
 from galaxy_notify.settings import settings_from
-from tests.support.contacts import EMAIL, HOOK, sections
+from tests.support.contacts import EMAIL, HOOKED, SECRETS, sections
 
 EXTERNAL = settings_from(sections()).channels
 SECRET = "s3cr3t"
@@ -80,4 +80,16 @@ def test_read__webhooks_have_urls(address: str) -> None:
         read_contacts([{"channel": "hooks", "address": address}], EXTERNAL)
     assert error.value.field == "[0].address"
     assert SECRET not in str(error.value)
-    assert read_contacts([{"channel": "hooks", "address": HOOK}], EXTERNAL)
+    assert read_contacts([HOOKED], EXTERNAL)
+
+
+@pytest.mark.parametrize(
+    ("data", "field"),
+    [(None, "secrets"), ({"types": []}, "secrets"), ({"secrets": SECRETS, "a": 1}, "a"),
+     ({"secrets": SECRETS, "headers": {"X-A": ""}}, "headers.X-A")],
+)  # fmt: skip
+def test_read__webhooks_have_secrets(data: Any, field: str) -> None:
+    """A webhook that could only be sent unsigned is refused, and so is other data that is wrong."""
+    with pytest.raises(InvalidContact) as error:
+        read_contacts([HOOKED | {"data": data}], EXTERNAL)
+    assert error.value.field == f"[0].data.{field}"
