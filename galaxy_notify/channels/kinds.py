@@ -7,10 +7,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.settings.channels import LogChannel, OwnChannel
+from galaxy_notify.settings.channels import LogChannel, OwnChannel, WebhookChannel
 
 if TYPE_CHECKING:
+    import redis.asyncio
+
     from galaxy_notify.channels.kind import Kind
+    from galaxy_notify.redis_state.shared_settings import KeySpace
     from galaxy_notify.settings import Settings
 
 _EXTRA: Final = frozenset({"cryptography", "httptools"})
@@ -28,18 +31,23 @@ def installed() -> Iterator[None]:
         raise ConfigurationError(_INSTALL) from None
 
 
-def open_kind(name: str, settings: Settings) -> Kind:
+def open_kind(
+    name: str, settings: Settings, client: redis.asyncio.Redis, key_space: KeySpace
+) -> Kind:
     """Return what sends for a channel, in the running event loop; `close` it at the end.
 
-    *name* is one of `settings.channels`. Raises `ConfigurationError` where a function of one's own
+    *name* is one of `settings.channels`. It may use the client until it is closed. Raises `ConfigurationError` where a function of one's own
     cannot be used, where the extra is not installed, and for a kind that cannot be sent.
     """
     with installed():
         from galaxy_notify.channels.log_kind import LogKind
         from galaxy_notify.channels.own_kind import OwnKind
+        from galaxy_notify.channels.webhook_kind import WebhookKind
     channel = settings.channels[name]
     if isinstance(channel, LogChannel):
         return LogKind()
     if isinstance(channel, OwnChannel):
         return OwnKind(name, channel)
+    if isinstance(channel, WebhookChannel):
+        return WebhookKind(name, channel, client, key_space)
     raise ConfigurationError(f"channels.{name}.kind: {channel.kind} cannot be sent")

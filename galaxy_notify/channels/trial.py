@@ -66,7 +66,7 @@ async def try_channel(
     """
     client = open_async(settings)
     try:
-        kind = open_kind(name, settings)
+        kind = open_kind(name, settings, client, key_space)
         try:
             contacts: Sequence[Contact] = ()
             if kind.has_contacts:

@@ -30,7 +30,8 @@ def channels_part(
     cannot be used.
     """
     settings = publisher.settings
-    kinds = {name: open_kind(name, settings) for name in settings.external_channels}
+    names = settings.external_channels
+    kinds = {name: open_kind(name, settings, client, key_space) for name in names}
     contacts = has_read = None
     if any(kind.has_contacts for kind in kinds.values()):
         from galaxy_notify.contacts.contacts import Contacts
@@ -39,7 +40,7 @@ def channels_part(
     if any(settings.channels[name].unless_read for name in kinds):
         from galaxy_notify.daemon.read_check import ReadCheck
 
-        assert feed is not None  # the start has checked feed.url
+        assert feed is not None, "the start has checked feed.url"
         has_read = ReadCheck(client, key_space, feed)
     found = [(shard.state, shard.store) for shard in shards]
     return ChannelsPart(publisher, found, kinds, contacts, has_read)

@@ -5,14 +5,19 @@ from __future__ import annotations
 import sys
 
 import pytest
+import redis.asyncio
 
 from galaxy_notify.channels.kinds import open_kind
 from galaxy_notify.channels.log_kind import LogKind
 from galaxy_notify.channels.own_kind import OwnKind
+from galaxy_notify.channels.webhook_kind import WebhookKind
 from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.redis_state.shared_settings import KeySpace, SharedSettings
 from galaxy_notify.settings import Settings, settings_from
 
-KINDS = {"audit": "log", "mine": "tests.support.own_channels:send"}
+KINDS = {"audit": "log", "mine": "tests.support.own_channels:send", "hook": "webhook"}
+CLIENT = redis.asyncio.Redis(port=1)
+KEY_SPACE = KeySpace("gn", SharedSettings())
 
 
 def settings(**kinds: str) -> Settings:
@@ -24,14 +29,15 @@ def settings(**kinds: str) -> Settings:
 def test_open_kind__is_that_of_the_section() -> None:
     """One for each kind of settings."""
     given = settings(**KINDS)
-    assert isinstance(open_kind("audit", given), LogKind)
-    assert isinstance(open_kind("mine", given), OwnKind)
+    assert isinstance(open_kind("audit", given, CLIENT, KEY_SPACE), LogKind)
+    assert isinstance(open_kind("mine", given, CLIENT, KEY_SPACE), OwnKind)
+    assert isinstance(open_kind("hook", given, CLIENT, KEY_SPACE), WebhookKind)
 
 
 def test_open_kind__refuses_a_function_that_cannot_be_used() -> None:
     """The error names the setting."""
     with pytest.raises(ConfigurationError, match=r"channels\.mine\.kind: cannot load"):
-        open_kind("mine", settings(mine="tests.support.own_channels:missing"))
+        open_kind("mine", settings(mine="tests.support.own_channels:missing"), CLIENT, KEY_SPACE)
 
 
 def test_open_kind__names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,4 +47,4 @@ def test_open_kind__names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "httptools", None)
     with pytest.raises(ConfigurationError, match=r"galaxy-notify\[channels\]"):
-        open_kind("audit", settings(**KINDS))
+        open_kind("audit", settings(**KINDS), CLIENT, KEY_SPACE)
