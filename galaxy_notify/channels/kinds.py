@@ -36,8 +36,9 @@ def open_kind(
 ) -> Kind:
     """Return what sends for a channel, in the running event loop; `close` it at the end.
 
-    *name* is one of `settings.channels`. It may use the client until it is closed. Raises `ConfigurationError` where a function of one's own
-    cannot be used, where the extra is not installed, and for a kind that cannot be sent.
+    *name* is one of `settings.channels`. The kind may use the client until it is closed. Raises
+    `ConfigurationError` where a function of one's own cannot be used, and where the extra is not
+    installed.
     """
     with installed():
         from galaxy_notify.channels.log_kind import LogKind
