@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from galaxy_notify.channels.delivery import Delivery
+from galaxy_notify.webhooks.signature import new_secret
 from tests.support import own_channels
 from tests.support.command import NOWHERE, CommandLine, command_for
 from tests.support.contacts import key
@@ -152,6 +153,20 @@ def test_test__of_a_log_channel_writes_its_line(command: CommandLine) -> None:
     done = command.run("channels", "test", "audit", "u1")
     assert (done.exit_code, done.stdout) == (0, "delivered\n")
     assert '"event":"notification logged"' in done.stderr.replace(": ", ":")
+
+
+def test_test__of_a_webhook_goes_past_no_guard(command: CommandLine) -> None:
+    """An endpoint that wants other types is left out, and a forbidden address is not sent to."""
+    data = {"types": ["game.turn.ready"], "secrets": [{"secret": new_secret()}]}
+    listed = [{"address": "https://127.0.0.1/hook", "data": data}]
+    done = command.run("contacts", "set", "u1", "--channel", "hooks", stdin=json.dumps(listed))
+    assert done.exit_code == 0, done.output
+    code, found = tried(command, "hooks", "u1")
+    (left_out,) = found["addresses"]
+    assert (code, left_out["outcome"], left_out["reason"]) == (3, "skipped", "unsubscribed")
+    code, found = tried(command, "hooks", "u1", "--type", "game.turn.ready")
+    (refused,) = found["addresses"]
+    assert (code, refused["outcome"], refused["reason"]) == (1, "permanent", "blocked")
 
 
 def test_test__names_a_failing_lookup(server: Server) -> None:

@@ -38,6 +38,9 @@ def looks_at_contacts(stage: Stage) -> Iterator[None]:
     run_flow_sync(deployment.client, flow)
     yield
     stage.cli("contacts", "ls", "u1", settings=variables())
+    stage.cli("channels", "ls", settings=variables())
+    stage.cli("channels", "show", "mine", settings=variables())
+    stage.cli("channels", "test", "mine", "u1", settings=variables())
 
 
 @step(Role.DAEMON)
