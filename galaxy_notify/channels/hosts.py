@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import asyncio
+from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random, SystemRandom
 from time import monotonic
 from typing import Final, NamedTuple
@@ -18,6 +19,10 @@ _LONGEST_REST_S: Final = 600.0
 _RESTING_GAP_S: Final = 0.06
 #: A host that is busy: no closer than this, whatever it takes to send.
 _BUSY_GAP_S: Final = 0.005
+#: A place waits for its turn at a host where that is likely to come so soon: cheaper than to claim
+#: the route again. It waits no longer than this, whatever was likely.
+_LIKELY_S: Final = 0.1
+_LONGEST_WAIT_S: Final = 0.25
 #: The weight of the last attempt in the average of how long one takes.
 _WEIGHT: Final = 0.2
 #: A line of waiting routes is at most this long; what comes later starts a second line beside it.
@@ -43,6 +48,8 @@ class Busy(NamedTuple):
 @dataclass(slots=True)
 class _Host:
     sending: int = 0
+    #: Places that wait for the end of another attempt, in order.
+    waiting: deque[asyncio.Future[bool]] = field(default_factory=deque)
     failures: int = 0
     rest_s: float = 0.0
     rests_until: float = 0.0
@@ -75,32 +82,54 @@ class Hosts:
         """How many hosts rest."""
         return sum(host.rests for host in self._hosts.values())
 
-    def enter(self, name: str) -> Permit | Busy:
-        """Return leave for an attempt now, or when to ask again. An empty name has no limits."""
-        now = self._clock()
+    async def enter(self, name: str) -> Permit | Busy:
+        """Return leave for an attempt, or when to ask again. An empty name has no limits.
+
+        It may wait for a moment, where a turn is near.
+        """
         if not name:
-            return Permit(name, now)
+            return Permit(name, self._clock())
         host = self._host(name)
-        if host.rests:
-            if now < host.rests_until or host.is_probed:
-                return Busy(self._turn_ms(host, now), rests=True)
-            host.is_probed = True
-        elif host.sending >= self._per_host:
-            return Busy(self._turn_ms(host, now), rests=False)
-        host.sending += 1
-        return Permit(name, now, is_probe=host.rests)
+        if host.sending >= self._per_host and not host.rests:
+            has_turn = await self._turn_came(host)
+            if not has_turn:
+                return Busy(self._turn_ms(host), host.rests)
+        elif host.rests and (self._clock() < host.rests_until or host.is_probed):
+            return Busy(self._turn_ms(host), rests=True)
+        else:
+            host.sending += 1
+        host.is_probed = host.rests
+        return Permit(name, self._clock(), is_probe=host.rests)
+
+    async def _turn_came(self, host: _Host) -> bool:
+        """Wait for the end of another attempt, if that is likely to be near; return if it came."""
+        if host.average_s * (len(host.waiting) + 1) > _LIKELY_S * self._per_host:
+            return False
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        host.waiting.append(turn)
+        await asyncio.wait({turn}, timeout=_LONGEST_WAIT_S)
+        if turn.done():
+            return turn.result()
+        host.waiting.remove(turn)
+        return False
 
     def leave(self, permit: Permit, *, answered: bool | None) -> None:
         """Hand a permit back: the host answered, it did not, or (None) nothing was tried."""
         host = self._hosts.get(permit.host)
         if host is None:
             return
-        now = self._clock()
-        host.sending -= 1
         if permit.is_probe:
             host.is_probed = False
-        if answered is None:
-            return
+        if answered is not None:
+            self._learn(host, permit, answered=answered)
+        if host.waiting:
+            # This turn is the next one's, before whoever comes now.
+            host.waiting.popleft().set_result(True)
+        else:
+            host.sending -= 1
+
+    def _learn(self, host: _Host, permit: Permit, *, answered: bool) -> None:
+        now = self._clock()
         host.average_s += _WEIGHT * (now - permit.since - host.average_s)
         if answered:
             host.failures, host.rest_s, host.rests_until = 0, 0.0, 0.0
@@ -113,9 +142,12 @@ class Hosts:
     def _rest(self, host: _Host, now: float) -> None:
         host.rest_s = min(max(_FIRST_REST_S, 2 * host.rest_s), _LONGEST_REST_S)
         host.rests_until = now + host.rest_s * self._rng.uniform(0.8, 1.2)
+        while host.waiting:
+            host.waiting.popleft().set_result(False)
 
-    def _turn_ms(self, host: _Host, now: float) -> int:
+    def _turn_ms(self, host: _Host) -> int:
         """Return in how many ms the next waiting route has its turn, each a gap behind another."""
+        now = self._clock()
         begins = max(now, host.rests_until)
         gap = _RESTING_GAP_S if host.rests else max(_BUSY_GAP_S, host.average_s / self._per_host)
         turn = max(begins, host.line_until) + gap

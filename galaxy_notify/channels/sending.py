@@ -136,7 +136,7 @@ class Sending:
         return self._endings.after(due, results)
 
     async def _send_one(self, due: DueRoute, target: Target, deadline: float) -> Attempt | Busy:
-        permit = self._hosts.enter(target.host)
+        permit = await self._hosts.enter(target.host)
         if isinstance(permit, Busy):
             return permit
         answered: bool | None = None
