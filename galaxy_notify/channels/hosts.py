@@ -132,7 +132,10 @@ class Hosts:
         now = self._clock()
         host.average_s += _WEIGHT * (now - permit.since - host.average_s)
         if answered:
-            host.failures, host.rest_s, host.rests_until = 0, 0.0, 0.0
+            if host.rests:
+                # Those in the line come at their times; others need not queue behind them.
+                host.rest_s = host.rests_until = host.line_until = 0.0
+            host.failures = 0
             return
         host.failures += 1
         # What was under way when the rest began says nothing new.
