@@ -11,10 +11,12 @@ from redis.exceptions import NoPermissionError
 from galaxy_notify.redis_state.permissions import PROBES, UNPROBED
 from galaxy_notify.redis_state.roles import RIGHTS, Role, grant
 from tests.support import (
+    role_attempts,
     role_clients,
     role_commands,
     role_contacts,
     role_daemon,
+    role_deliveries,
     role_feed,
     role_gateway,
     role_intake,
@@ -30,8 +32,8 @@ from tests.support.servers import Server, running, servers_found, servers_of_run
 
 #: Where the steps of the jobs come from.
 JOBS = (
-    *(role_clients, role_commands, role_contacts, role_daemon, role_feed, role_gateway),
-    role_intake,
+    *(role_clients, role_commands, role_contacts, role_daemon, role_deliveries, role_feed),
+    *(role_attempts, role_gateway, role_intake),
 )
 ROLES = pytest.mark.parametrize("role", list(Role))
 #: `doctor` tries everything, and is refused what the role need not do.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 import pytest
 
@@ -14,43 +13,11 @@ from galaxy_notify.channels.attempt import Attempt
 from galaxy_notify.channels.guard import Guard
 from galaxy_notify.channels.webhook_sender import MOST_BODY, WebhookSender
 from galaxy_notify.webhooks.signature import new_secret, signed_headers, verify
-from tests.support.wait import HANG_S, until
+from tests.support.receiver import Receiver, answer_of
+from tests.support.wait import HANG_S
 
 _FAR_S = 600.0
 BODY = '{"title":"Grüße ✓"}'.encode()
-
-
-class Receiver:
-    """Keeps what was sent, and answers each request with the next answer, or the last one."""
-
-    def __init__(self, *answers: bytes) -> None:
-        self.answers = list(answers)
-        self.requests: list[tuple[str, dict[str, str], bytes]] = []
-        self.connections = 0
-        self.open = 0
-        self.port = 0
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer on one connection until it is closed."""
-        self.connections += 1
-        self.open += 1
-        try:
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-                line, *fields = head.rstrip().split("\r\n")
-                headers = {name: value for name, _, value in (f.partition(": ") for f in fields)}
-                body = await reader.readexactly(int(headers["Content-Length"]))
-                self.requests.append((line, headers, body))
-                answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-                writer.write(answer)
-                if b"close" in answer:
-                    break
-        except (EOFError, OSError):
-            pass
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
-        self.open -= 1
 
 
 def run(
@@ -59,33 +26,25 @@ def run(
     """Run a scenario with a function that sends to a path of the receiver."""
 
     async def beside() -> None:
-        server = await asyncio.start_server(receiver.serve, "127.0.0.1", 0)
-        receiver.port = server.sockets[0].getsockname()[1]
-        guard = Guard(["127.0.0.1/32"], [receiver.port], require_https=False)
-        sender = WebhookSender(guard)
+        async with receiver.listening() as port:
+            guard = Guard(["127.0.0.1/32"], [port], require_https=False)
+            sender = WebhookSender(guard)
 
-        async def send(path: str = "/", body: bytes = BODY, **headers: str) -> Attempt:
-            endpoint = guard.endpoint(f"http://127.0.0.1:{receiver.port}{path}")
-            deadline = asyncio.get_running_loop().time() + _FAR_S
-            named = {name.replace("_", "-"): value for name, value in headers.items()}
-            return await sender.send(endpoint, body, named, deadline)
+            async def send(path: str = "/", body: bytes = BODY, **headers: str) -> Attempt:
+                endpoint = guard.endpoint(f"http://127.0.0.1:{port}{path}")
+                deadline = asyncio.get_running_loop().time() + _FAR_S
+                named = {name.replace("_", "-"): value for name, value in headers.items()}
+                return await sender.send(endpoint, body, named, deadline)
 
-        await scenario(send)
-        await sender.close()
-        server.close()
-        await until(lambda: receiver.open == 0, "all connections are closed")
+            await scenario(send)
+            await sender.close()
 
     asyncio.run(beside())
 
 
-def _answer(status: int, *fields: str, body: str = "") -> bytes:
-    lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", *fields, "", body]
-    return "\r\n".join(lines).encode()
-
-
 def test_request__is_what_a_receiver_verifies() -> None:
     """The path as it was written, and the signature over the body that arrives."""
-    receiver, secret = Receiver(_answer(200, body="thanks")), new_secret()
+    receiver, secret = Receiver(answer_of(200, body="thanks")), new_secret()
 
     async def scenario(send: Callable[..., Awaitable[Attempt]]) -> None:
         signed = signed_headers([secret], "msg_1", 1_700_000_000, BODY)
@@ -107,11 +66,11 @@ def test_request__is_what_a_receiver_verifies() -> None:
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (_answer(204), ("delivered", "", 204, None)),
-        (_answer(503, "Retry-After: 7"), ("transient", "http_status", 503, 7000)),
-        (_answer(429), ("transient", "http_status", 429, None)),
-        (_answer(404), ("transient", "http_status", 404, None)),
-        (_answer(410), ("gone", "http_status", 410, None)),
+        (answer_of(204), ("delivered", "", 204, None)),
+        (answer_of(503, "Retry-After: 7"), ("transient", "http_status", 503, 7000)),
+        (answer_of(429), ("transient", "http_status", 429, None)),
+        (answer_of(404), ("transient", "http_status", 404, None)),
+        (answer_of(410), ("gone", "http_status", 410, None)),
         (b"HTTP/1.0 200 OK\r\n\r\nuntil the close", ("delivered", "", 200, None)),
     ],
 )
@@ -128,8 +87,8 @@ def test_status__decides(answer: bytes, expected: tuple[str, str, int, int | Non
 def test_connection__is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """After any complete answer; not behind one that closes it."""
     monkeypatch.setattr(idle_wires, "_KEPT_S", HANG_S)
-    closing = _answer(200, "Connection: close")
-    receiver = Receiver(_answer(200), _answer(500), closing, _answer(200))
+    closing = answer_of(200, "Connection: close")
+    receiver = Receiver(answer_of(200), answer_of(500), closing, answer_of(200))
     opened = []
 
     async def scenario(send: Callable[..., Awaitable[Attempt]]) -> None:
@@ -143,7 +102,7 @@ def test_connection__is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_body__of_the_largest_size() -> None:
     """It arrives whole; a larger one is not sent."""
-    receiver = Receiver(_answer(200))
+    receiver = Receiver(answer_of(200))
 
     async def scenario(send: Callable[..., Awaitable[Attempt]]) -> None:
         assert (await send(body=b"x" * MOST_BODY)).outcome == "delivered"
@@ -157,7 +116,7 @@ def test_body__of_the_largest_size() -> None:
 @pytest.mark.parametrize("value", ["a\r\nHost: b", "a\nb", "a\0b"])
 def test_header__of_more_than_one_line(value: str) -> None:
     """Nothing is sent: it would add a header, or end them."""
-    receiver = Receiver(_answer(200))
+    receiver = Receiver(answer_of(200))
 
     async def scenario(send: Callable[..., Awaitable[Attempt]]) -> None:
         with pytest.raises(ValueError, match="one line"):
@@ -169,7 +128,7 @@ def test_header__of_more_than_one_line(value: str) -> None:
 
 def test_many__are_sent_at_once() -> None:
     """Each gets its own answer."""
-    receiver = Receiver(_answer(200))
+    receiver = Receiver(answer_of(200))
 
     async def scenario(send: Callable[..., Awaitable[Attempt]]) -> None:
         made = await asyncio.gather(*(send(body=str(n).encode()) for n in range(100)))
