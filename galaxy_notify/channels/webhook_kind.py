@@ -30,7 +30,7 @@ from galaxy_notify.settings.channels import WebhookChannel
 from galaxy_notify.webhooks.signature import message_id, signed_headers
 
 #: Endpoints whose contact is kept as it was read.
-_MOST_OPENED: Final = 1024
+_MOST_OPENED: Final = 2048
 _json: Final = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
 ).encode
