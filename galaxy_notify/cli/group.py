@@ -42,6 +42,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
         "reschedule": "Change the due time of a notification or of one of its routes.",
         "prefs": "Show and change users' preferences.",
         "contacts": "Show and change where external channels reach users.",
+        "webhooks": "Show, change and test the endpoints of users.",
     },
     "Operate": {
         "status": "Show backlog, late routes, workers and consumer groups.",

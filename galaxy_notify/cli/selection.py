@@ -172,7 +172,7 @@ def repeated(name: str, parameter: str, text: str, **more: Any) -> Option:
 def moment_options(event: str) -> Option:
     """Add ``--since`` and ``--until``, which bound when *event* happened."""
 
-    moment = partial(click.option, callback=_checked_moment, metavar="TIME")
+    moment = partial(click.option, callback=checked_moment, metavar="TIME")
     until = moment("--until", help=f"{event} at or before this time.")
     since = moment(
         "--since",
@@ -198,7 +198,7 @@ def refusing_unknown_values() -> Iterator[None]:
         raise click.BadParameter(error.message, param_hint=f"--{error.field}") from None
 
 
-def _checked_moment(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+def checked_moment(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
     """Refuse what is no moment; how long ago one is depends on the server's clock, asked later."""
     from galaxy_notify.model.moments import moment_ms
 

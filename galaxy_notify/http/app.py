@@ -22,6 +22,7 @@ from galaxy_notify.http import (
     notifications,
     preferences,
     users,
+    webhooks,
 )
 from galaxy_notify.http.dependencies import AppState
 from galaxy_notify.http.direct import DirectCalls
@@ -31,7 +32,7 @@ from galaxy_notify.http.responses import internal, problem_response, refused, re
 from galaxy_notify.web.problems import Problem
 
 _MODULES: Final = (
-    *(intents, notifications, preferences, users, contacts, feeds, dead_letters, health),
+    *(intents, notifications, preferences, users, contacts, webhooks, feeds, dead_letters, health),
 )
 _ABOUT: Final = (
     "Submit, inspect and cancel notifications, manage dead letters, monitor. Errors "

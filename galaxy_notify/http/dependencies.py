@@ -12,6 +12,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.types import Scope
 
+from galaxy_notify.channels.webhook_trials import WebhookTrials
 from galaxy_notify.feed.opening import open_feed
 from galaxy_notify.feed.retractor import Retractor
 from galaxy_notify.http.auth import Authenticator, Client, forbidden
@@ -97,6 +98,8 @@ class AppState:
     retractor: Retractor
     #: None where the deployment has no feed.
     feed: AsyncFeed | None
+    #: Tries endpoints of users.
+    trials: WebhookTrials
     #: Parses what takes long to parse.
     parser: Planner = field(default_factory=Planner)
     #: Logs when calls of the feed begin to fail, and when they work again.
@@ -117,10 +120,11 @@ class AppState:
         # Over the connections of the feed, which are closed with it.
         retractor = feed.retractor if feed else Retractor.open(settings)
         shared = (notifier, pools, telemetry, metrics, authenticator, limit, retractor, feed)
-        return cls(settings, *shared)
+        return cls(settings, *shared, WebhookTrials(settings))
 
     async def close(self) -> None:
         self.metrics.close()
+        self.trials.close()
         await self.notifier.close()
         # A stop does not wait for a Postgres that is frozen.
         await close_soon(self.retractor)

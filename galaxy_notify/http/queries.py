@@ -101,6 +101,18 @@ class FeedQuery(Query):
     archived: bool = Field(False, description="Only archived items, which are not listed else")
 
 
+class RotateQuery(Query):
+    """How a secret is replaced."""
+
+    at_once: bool = Field(False, description="Do not sign with the old secret any more")
+
+
+class AttemptsQuery(Query):
+    """How many attempts."""
+
+    limit: int = Field(50, ge=1, le=50, description="Maximum number to return, newest first")
+
+
 class DeadQuery(Query):
     """Which dead letters; a filter given twice takes either."""
 

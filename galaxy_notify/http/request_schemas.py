@@ -236,3 +236,35 @@ CONTACTS: Final[dict[str, Any]] = {
     ],
     "example": [{"channel": "hooks", "address": "https://example.com/hook"}],
 }
+
+#: The id of an endpoint: that of its contact.
+ENDPOINT_ID: Final = "[A-Za-z0-9][A-Za-z0-9._-]{0,199}"
+#: An endpoint that is added.
+WEBHOOK: Final[dict[str, Any]] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["url"],
+    "properties": {
+        "url": {"type": "string", "minLength": 1, "maxLength": 2000},
+        "types": _optional(
+            {
+                "type": "array",
+                "maxItems": 100,
+                "items": {"type": "string", "maxLength": 64},
+                "description": "Types, or how they begin and *; none: all",
+            }
+        ),
+        "headers": _optional(
+            {
+                "type": "object",
+                "maxProperties": 20,
+                "additionalProperties": {"type": "string"},
+                "description": "X-… and Authorization only",
+            }
+        ),
+        "channel": _optional(
+            {"type": "string", "description": "Of kind webhook; default: the only one"}
+        ),
+    },
+    "example": {"url": "https://example.com/hook", "types": ["game.turn.ready"]},
+}

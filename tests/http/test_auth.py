@@ -22,6 +22,7 @@ from tests.support.wait import wait_until
 
 ID = "0" * 32
 PREFS = f"/v1/users/{ID}/preferences"
+HOOKS = f"/v1/users/{ID}/webhooks"
 #: Every operation that is guarded, and the scopes that open it.
 GUARDED = {
     ("POST", PATH): {"producer"},
@@ -36,6 +37,14 @@ GUARDED = {
     ("POST", f"/v1/users/{ID}/feed"): {"producer"},
     ("GET", f"/v1/users/{ID}/contacts"): {"producer", "operator", "read-only"},
     ("PUT", f"/v1/users/{ID}/contacts"): {"producer", "operator"},
+    ("GET", HOOKS): {"producer", "operator", "read-only"},
+    ("POST", HOOKS): {"producer", "operator"},
+    ("DELETE", f"{HOOKS}/{ID}"): {"producer", "operator"},
+    ("POST", f"{HOOKS}/{ID}:rotate"): {"producer", "operator"},
+    ("POST", f"{HOOKS}/{ID}:enable"): {"producer", "operator"},
+    ("POST", f"{HOOKS}/{ID}:disable"): {"producer", "operator"},
+    ("POST", f"{HOOKS}/{ID}:test"): {"producer", "operator"},
+    ("GET", f"{HOOKS}/{ID}/attempts"): {"producer", "operator"},
     ("GET", PREFS): {"producer", "operator", "read-only"},
     ("PUT", PREFS): {"producer", "operator"},
     ("DELETE", PREFS): {"producer", "operator"},

@@ -200,6 +200,7 @@ async def _of_a_broken_api() -> tuple[httpx.Response, list[dict[str, Any]]]:
             RequestLimit(1),
             broken,
             None,
+            broken,
         )
         transport = httpx.ASGITransport(make_app(state))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as api:

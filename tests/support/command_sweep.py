@@ -22,6 +22,8 @@ from galaxy_notify.cli import exits, main
 from galaxy_notify.cli.group import cli
 
 _ID: Final = "0" * 32
+#: An endpoint of u1.
+_ENDPOINT: Final = "0.dTE"
 #: What each command needs to be asked something; commands that serve until a signal are not here.
 ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
     "accept": ("-",),
@@ -84,6 +86,14 @@ ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
     "users forget": ("u1", "--yes"),
     "users logout": ("u1",),
     "users show": ("u1",),
+    "webhooks add": ("u1", "https://1.1.1.1/"),
+    "webhooks attempts": (_ENDPOINT,),
+    "webhooks disable": (_ENDPOINT,),
+    "webhooks enable": (_ENDPOINT,),
+    "webhooks ls": ("u1",),
+    "webhooks replay": (_ENDPOINT, "--since", "1h"),
+    "webhooks rotate": (_ENDPOINT,),
+    "webhooks test": (_ENDPOINT,),
 }
 #: Groups that do something without a subcommand.
 ALSO_COMMANDS: Final = frozenset({"intake", "feed"})

@@ -46,13 +46,19 @@ def dead(member: bytes, route: Route) -> DeliveryOutcome:
     return GiveUp(member, state, FAILURE.failure_class)
 
 
-def ended(deployment: DeploymentFixture, outcome: Outcome, **fields: Any) -> str:
-    """Return the member of a route that came to this end."""
-    member = member_of(deployment.notify("u1", **fields), "u1")
-    claim = deployment.claim("push", 0)
+def ended(
+    deployment: DeploymentFixture, outcome: Outcome, channel: str = "push", **fields: Any
+) -> str:
+    """Return the member of a route of u1 that came to this end."""
+    notification_id = deployment.notify("u1", channels=[channel], **fields)
+    member, keys = (
+        member_of(notification_id, "u1", channel),
+        deployment.key_space.keys_for(notification_id),
+    )
+    claim = deployment.claim(channel, keys.shard)
     assert claim is not None
     given = outcome(member.encode(), deployment.route(member))
-    call = route_end(deployment.keys, "push", claim.token, [given], None)
+    call = route_end(keys, channel, claim.token, [given], None)
     (answer,) = read_ended(run_sync(deployment.client, call), 1).answers
     assert answer.word in ("delivered", "skipped", "retried", "buried")
     return member
