@@ -11,14 +11,13 @@
 --   2 key        str  hex, identifies the producer and its collapse key
 --   3 keep_ms    int  how long it is kept
 --   4 note       str  '1' records an unknown one; '' only reads
---   5.. items    each: user, notification or part id
--- RETURNS for each item the newer ids and the last few older ids, newest first, separated
--- by blanks
+--   5 most       int  older notifications to return
+--   6.. items    each: user, notification or part id
+-- RETURNS for each item the newer ids and the last older ids, newest first, separated by
+-- blanks
 
 local ID = '^' .. ('%x'):rep(32)
--- Two, because the last one may never have been delivered.
-local OLDER = 2
-local prefix, keep = ARGV[1] .. 'newest:' .. ARGV[2] .. ':', ARGV[3]
+local prefix, keep, most = ARGV[1] .. 'newest:' .. ARGV[2] .. ':', ARGV[3], tonumber(ARGV[5])
 
 -- Return the newer and the older ids of other notifications; nil if this id is unknown.
 local function around(chain, id)
@@ -33,7 +32,7 @@ local function around(chain, id)
       newer = newer .. ' ' .. one
     elseif other ~= first then
       if other ~= last then last, many = other, many + 1 end
-      if many > OLDER then break end
+      if many > most then break end
       older = older .. ' ' .. one
     end
   end
@@ -64,7 +63,7 @@ local function note(key, id)
   return newer or '', older or ''
 end
 
-for at = 5, #ARGV, 2 do
+for at = 6, #ARGV, 2 do
   local newer, older = note(prefix .. ARGV[at], ARGV[at + 1])
   if not newer then return older end
   answers[#answers + 1] = newer

@@ -15,8 +15,8 @@
 --   3 ruled      str  '1' if the preferences of the users were checked
 --   4.. items    each: id, record (bytes 2 to 9 are the digest), ms to keep it if no
 --                route waits, number of groups of routes with the same initial state;
---                these, each: state (due time 0 = now), reason to skip them or '',
---                number of routes, route ids
+--                these, each: state (a due time below 10^12 is how long from now), reason
+--                to skip them or '', number of routes, route ids
 -- RETURNS a list with a word and a detail for each item
 --   accepted     created; the detail is when its first group is due
 --   duplicate    exists with this digest; the detail is 'cancelled' or ''
@@ -32,6 +32,8 @@ local entries, earliest = {}, {}
 -- Ids that were cancelled before they were accepted: none of their routes is scheduled.
 local marked = {}
 local PENDING, CANCELLED, SKIPPED = 'p', 'c', 's'
+-- No due time is as long ago; a smaller number is a delay.
+local EARLIEST = 1000000000000
 counts.accepted = 0
 
 local function digest_of(record) return record:sub(2, 9) end
@@ -46,8 +48,9 @@ end
 local function due_time(group)
   local text = due_of(ARGV[group])
   local due = tonumber(text)
-  if due <= now then return now, now_text end
-  return due, text
+  if due > now then return due, text end
+  if due == 0 or due >= EARLIEST then return now, now_text end
+  return now + due, digits(now + due)
 end
 
 local function initial_status(group, mark)

@@ -109,7 +109,7 @@ class _Change(ABC):
         """Return the new state of a waiting route."""
 
     @abstractmethod
-    def is_done(self, route: Route) -> bool:
+    def is_done(self, route_id: str, route: Route) -> bool:
         """Return whether the route was already changed in this way."""
 
     @property
@@ -158,7 +158,7 @@ class _Change(ABC):
             route = readable_route(state)
             if route_id in counted:
                 continue
-            if route is not None and self.is_done(route):
+            if route is not None and self.is_done(route_id, route):
                 self.done += 1
             elif route is not None and route.status in PUBLISHABLE:
                 yield RouteChange(route_id, state, self.changed_state(route))
@@ -194,7 +194,7 @@ class _Cancel(_Change):
     def changed_state(self, route: Route) -> bytes:
         return route.cancelled(self.actor)
 
-    def is_done(self, route: Route) -> bool:
+    def is_done(self, route_id: str, route: Route) -> bool:
         return route.status is Status.CANCELLED
 
 
@@ -207,7 +207,8 @@ class _Reschedule(_Change):
     def call(self, part: str, changes: Sequence[RouteChange]) -> ScriptCall:
         keys = self.key_space.keys_for(part)
         due_ms, mark = self.due_ms, self.stored.is_all
-        return calls.route_reschedule(keys, part, changes, due_ms=due_ms, mark=mark)
+        delayed = [(change, self._delay_of(change.route_id)) for change in changes]
+        return calls.route_reschedule(keys, part, delayed, due_ms=due_ms, mark=mark)
 
     def changed_state(self, route: Route) -> bytes:
         record = self.stored.record
@@ -217,12 +218,15 @@ class _Reschedule(_Change):
             raise InvalidIntent("due_at", f"must be earlier than expires_at, which is {expires_ms}")
         return route.rescheduled(self.actor)
 
-    def is_done(self, route: Route) -> bool:
+    def is_done(self, route_id: str, route: Route) -> bool:
         """Return whether an earlier attempt, whose reply may be lost, made this change."""
         last = route.history[-1].event if route.history else ""
-        requested_ms = max(self.due_ms, route.at_ms)
+        requested_ms = max(self.due_ms, route.at_ms) + self._delay_of(route_id)
         waits = route.status in PUBLISHABLE
         return waits and last == RESCHEDULED and route.due_at_ms == requested_ms
+
+    def _delay_of(self, route_id: str) -> int:
+        return self.key_space.shared.delay_of(route_id.partition(":")[0])
 
 
 def _fields(key_space: KeySpace, notification_id: str) -> Flow[dict[bytes, bytes]]:

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.intake.receipts import Receipt, refused
+from galaxy_notify.intake.route_groups import requested_groups
 from galaxy_notify.model.ids import MOST_PARTS, id_for_key, is_first_part, part_id, random_id
 from galaxy_notify.model.intent import (
     Intent,
@@ -114,8 +115,11 @@ class Part(NamedTuple):
 
     def as_requested(self, *, cancelled: bool = False) -> NewNotification:
         """Return the item to accept without rules; *cancelled* stores it as cancelled."""
-        intent = self.plan.intent
-        state = initial_state(intent.max_attempts, intent.due_at_ms, cancelled)
+        plan = self.plan
+        if plan.shared.delays and not cancelled:
+            given = (plan.intent, plan.created_at_ms, plan.shared, self.requested_routes)
+            return self.with_groups(requested_groups(*given))
+        state = initial_state(plan.intent.max_attempts, plan.intent.due_at_ms, cancelled)
         return self.with_groups([RouteGroup(state, self.requested_routes)])
 
     def with_groups(self, groups: Sequence[RouteGroup]) -> NewNotification:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeVar
 
+from galaxy_notify.model.decision import ChannelDecision, Delivery, Reason, Skip, Timing
 from galaxy_notify.model.ids import CHANNEL
-from galaxy_notify.model.quiet import Quiet, is_zone, minute_of, quiet_until
+from galaxy_notify.model.quiet import Quiet, is_zone, minute_of
 
 T = TypeVar("T")
 
@@ -37,16 +37,6 @@ MOST_CHANNELS: Final = 64
 
 _RANK: Final = {name: rank for rank, name in enumerate(SEVERITIES)}
 _CHANNEL: Final = re.compile(CHANNEL)
-
-
-class Reason(StrEnum):
-    """Why a route was skipped."""
-
-    SILENCED = "silenced"
-    NO_CHANNELS = "no_channels"
-    CHANNEL_NOT_WANTED = "channel_not_wanted"
-    BELOW_MINIMUM = "below_minimum"
-    QUIET_HOURS = "quiet_hours"
 
 
 class PreferenceFields(NamedTuple):
@@ -95,7 +85,8 @@ class DeliveryRequest(NamedTuple):
 
     *names_channels*: the intent names its *channels*. Otherwise the channels are those of the
     recipient's preference that the deployment has (*known*), or the *defaults*. Quiet hours defer
-    deliveries by the channels in *deferring*, but never `in_app`.
+    deliveries by the channels in *deferring*, but never `in_app`. *delays* are pairs of a channel
+    and how much later than the notification it delivers, in ms.
     """
 
     channels: tuple[str, ...]
@@ -105,27 +96,7 @@ class DeliveryRequest(NamedTuple):
     mandatory: bool = False
     defaults: tuple[str, ...] = ("push",)
     deferring: tuple[str, ...] = ("push",)
-
-
-class Delivery(NamedTuple):
-    """A channel that delivers; *deferred_to_ms* (epoch ms) is the end of quiet hours, or None."""
-
-    channel: str
-    deferred_to_ms: int | None = None
-
-
-class Skip(NamedTuple):
-    """A channel that does not deliver, with the reason."""
-
-    channel: str
-    reason: Reason
-
-
-class ChannelDecision(NamedTuple):
-    """The channels that deliver to one recipient, and those that do not."""
-
-    deliveries: tuple[Delivery, ...] = ()
-    skips: tuple[Skip, ...] = ()
+    delays: tuple[tuple[str, int], ...] = ()
 
 
 def judge(
@@ -134,17 +105,24 @@ def judge(
     """Return which channels deliver to one recipient and when, and why the others do not.
 
     The first matching rule decides: a mandatory type, silence, the preferred channels, the
-    severity, the quiet hours. Invalid fields count as missing; nothing raises.
+    severity, the quiet hours with the delays. Invalid fields count as missing; nothing raises.
     """
     decision = _decide_without_quiet(request, *map(_bounded, stored[:3]), stored.wants_in_app)
+    if not decision.deliveries or (stored.quiet is None and not request.delays):
+        return decision
+    timing = timing_of(request, stored, due_ms, expires_at_ms)
+    return decision if timing.changes_nothing else timing.applied(decision)
+
+
+def timing_of(
+    request: DeliveryRequest, stored: PreferenceFields, due_ms: int, expires_at_ms: int | None
+) -> Timing:
+    """Return what decides when the deliveries to one recipient are due."""
     raw = _bounded(stored.quiet)
-    if raw is None or not decision.deliveries or request.mandatory or request.severity == CRITICAL:
-        return decision
-    quiet = decode_quiet(raw)
-    until_ms = quiet and quiet_until(quiet, due_ms)
-    if until_ms is None:
-        return decision
-    return _deferred(decision, request.deferring, until_ms, expires_at_ms)
+    is_urgent = request.mandatory or request.severity == CRITICAL
+    quiet = None if raw is None or is_urgent else decode_quiet(raw)
+    deferring = tuple(channel for channel in request.deferring if channel != IN_APP)
+    return Timing(due_ms, expires_at_ms, quiet, deferring, request.delays)
 
 
 # With the longest possible fields the cache holds about ten megabytes.
@@ -215,23 +193,6 @@ def _decide_by_list(
 
 def _skipped(channels: tuple[str, ...], reason: Reason) -> ChannelDecision:
     return ChannelDecision((), tuple(Skip(channel, reason) for channel in channels))
-
-
-def _deferred(
-    decision: ChannelDecision, deferring: tuple[str, ...], until_ms: int, expires_at_ms: int | None
-) -> ChannelDecision:
-    """Defer deliveries to the end of quiet hours; skip those that would expire before."""
-    too_late = expires_at_ms is not None and until_ms >= expires_at_ms
-    deliveries: list[Delivery] = []
-    skips = list(decision.skips)
-    for delivery in decision.deliveries:
-        if delivery.channel not in deferring or delivery.channel == IN_APP:
-            deliveries.append(delivery)
-        elif too_late:
-            skips.append(Skip(delivery.channel, Reason.QUIET_HOURS))
-        else:
-            deliveries.append(Delivery(delivery.channel, until_ms))
-    return ChannelDecision(tuple(deliveries), tuple(skips))
 
 
 def _bounded(raw: bytes | None) -> bytes | None:

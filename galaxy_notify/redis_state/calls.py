@@ -64,12 +64,23 @@ def route_cancel(
 
 
 def route_reschedule(
-    keys: Keys, notification_id: str, changes: Iterable[RouteChange], *, due_ms: int, mark: bool
+    keys: Keys,
+    notification_id: str,
+    changes: Iterable[tuple[RouteChange, int]],
+    *,
+    due_ms: int,
+    mark: bool,
 ) -> ScriptCall:
-    """Give routes of a notification another due time; *mark* sets it for later parts, too."""
+    """Give routes of a notification another due time, each with the delay of its channel in ms.
+
+    *mark* sets it for the whole notification.
+    """
     args: list[Argument] = [keys.tag, "", notification_id, due_ms, "1" if mark else ""]
-    names = [keys.notification(notification_id), keys.never]
-    return ScriptCall(script("route_reschedule"), names, [*args, *flat(changes)])
+    for change, delay_ms in changes:
+        args += (*change, delay_ms)
+    return ScriptCall(
+        script("route_reschedule"), [keys.notification(notification_id), keys.never], args
+    )
 
 
 def channel_pause(keys: Keys, channel: str) -> ScriptCall:

@@ -80,11 +80,18 @@ def read_cooldown_reserve(reply: Any, users: int) -> list[bytes]:
     return reply
 
 
+class KeptOrder(NamedTuple):
+    """How long the order of a key is kept, and how many older notifications are returned."""
+
+    keep_ms: int
+    older: int = 2
+
+
 def collapse_record(
-    keys: Keys, key: str, keep_ms: int, items: Iterable[tuple[str, str]], *, note: bool = True
+    keys: Keys, key: str, kept: KeptOrder, items: Iterable[tuple[str, str]], *, note: bool = True
 ) -> ScriptCall:
     """Record the newest part of a key for users of one shard; without *note* only read."""
-    args: list[Argument] = [keys.tag, key, keep_ms, "1" if note else ""]
+    args: list[Argument] = [keys.tag, key, kept.keep_ms, "1" if note else "", kept.older]
     for user, part in items:
         args += (user, part)
     return ScriptCall(script("collapse_record"), [keys.never], args)

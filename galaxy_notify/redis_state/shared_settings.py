@@ -8,10 +8,9 @@ from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pydantic import ValidationError
-
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.model.ids import part_id, shard_of
+from galaxy_notify.model.decision import delay_of
+from galaxy_notify.model.ids import CHANNEL, part_id, shard_of
 from galaxy_notify.model.refusals import shown
 from galaxy_notify.redis_state.keys import Keys
 
@@ -32,6 +31,10 @@ _SECTION_OF: Final = {
     **dict.fromkeys(("quiet_channels", "default_channels"), "rules"),
     "max_attempts": "retry",
 }
+# What follows from the sections ``channels.NAME``.
+_OF_CHANNELS: Final = ("external", "delays")
+_CHANNEL: Final = re.compile(CHANNEL)
+_DELAY: Final = re.compile(rf"({CHANNEL})=([1-9][0-9]{{0,10}})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,10 @@ class SharedSettings:
     mandatory: tuple[str, ...] = ()
     quiet_channels: tuple[str, ...] = ("push",)
     default_channels: tuple[str, ...] = ("push",)
+    #: The channels by which we send to the world ourselves.
+    external: tuple[str, ...] = ()
+    #: Of each external channel with a delay ``NAME=MS``.
+    delays: tuple[str, ...] = ()
 
     @classmethod
     def from_settings(cls, settings: Settings) -> SharedSettings:
@@ -62,7 +69,9 @@ class SharedSettings:
         agreed = {
             name: getattr(getattr(settings, home), name) for name, home in _SECTION_OF.items()
         }
-        return cls(**agreed)
+        channels = settings.channels
+        delays = (f"{name}={one.delay_ms}" for name, one in channels.items() if one.delay_ms)
+        return cls(**agreed, external=tuple(sorted(channels)), delays=tuple(sorted(delays)))
 
     @classmethod
     def from_meta(cls, meta: Mapping[Any, Any]) -> SharedSettings:
@@ -87,6 +96,20 @@ class SharedSettings:
     def defaults(self) -> tuple[str, ...]:
         """Return the channels of an intent that names none; those not deployed are left out."""
         return tuple(channel for channel in self.default_channels if channel in self.channels)
+
+    @property
+    def delays_by_channel(self) -> tuple[tuple[str, int], ...]:
+        """Return each channel with a delay, and how much later than the others it delivers."""
+        return _delays(self.delays)
+
+    def delay_of(self, channel: str) -> int:
+        """Return the delay of a channel in ms; 0 for none."""
+        return delay_of(_delays(self.delays), channel) if self.delays else 0
+
+    @property
+    def longest_delay_ms(self) -> int:
+        """Return the longest delay of a channel; 0 if none has any."""
+        return max((ms for _, ms in _delays(self.delays)), default=0)
 
     def keep_ms(self, *, keyed: bool, kind: str = "") -> int:
         """Return how long a notification is kept once no route needs it.
@@ -146,6 +169,12 @@ def _cooldowns(stored: tuple[str, ...]) -> dict[str, int]:
     return {kind: int(ms) for kind, _, ms in pairs}
 
 
+@lru_cache(maxsize=64)
+def _delays(stored: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    pairs = (item.partition("=") for item in stored)
+    return tuple((name, int(ms)) for name, _, ms in pairs)
+
+
 def _parsed_field(name: str, raw: bytes, default: Any) -> Any:
     text = raw.decode("utf-8", "replace")
     items = tuple(text.split(",")) if text else ()
@@ -154,22 +183,30 @@ def _parsed_field(name: str, raw: bytes, default: Any) -> Any:
         if not _NUMBER.fullmatch(text):
             raise ConfigurationError(f"the deployment's meta field {name} is not a number")
         value = int(text)
+    try:
+        # What is no text is not the key, or the name, that it would be taken for.
+        raw.decode()
+        _check_field(name, value)
+    except ValueError:  # of pydantic and of UTF-8, too
+        problem = f"the deployment's meta field {name} cannot be {shown(text)}"
+        raise ConfigurationError(
+            f"{problem}: remove it, the next daemon that starts writes it"
+        ) from None
+    return value
+
+
+def _check_field(name: str, value: Any) -> None:
+    """Raise ``ValueError`` unless what is stored obeys the rules of the setting."""
     if name in _SECTION_OF:
         # Loaded here: an import of the notifier does not build the models of all sections.
         from galaxy_notify.settings import Settings
 
         section: Any = Settings.model_fields[_SECTION_OF[name]].annotation
-        try:
-            # What is no text is not the key, or the name, that it would be taken for.
-            raw.decode()
-            # What is stored obeys the rules of the setting.
-            section.model_validate({name: value})
-        except (ValidationError, UnicodeDecodeError):
-            problem = f"the deployment's meta field {name} cannot be {shown(text)}"
-            raise ConfigurationError(
-                f"{problem}: remove it, the next daemon that starts writes it"
-            ) from None
-    return value
+        section.model_validate({name: value})
+    elif name in _OF_CHANNELS:
+        form = _DELAY if name == "delays" else _CHANNEL
+        if not all(form.fullmatch(one) for one in value):
+            raise ValueError(name)
 
 
 _keys: Final = lru_cache(maxsize=1024)(Keys)

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from galaxy_notify.model.preference import SEVERITIES, Reason
+from galaxy_notify.model.decision import Reason
+from galaxy_notify.model.preference import SEVERITIES
 from tests.support.command import CommandLine, command_for
 from tests.support.documents import commands, rows, runnable, text_of
 from tests.support.founded import found_deployment

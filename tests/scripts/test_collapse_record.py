@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from galaxy_notify.redis_state.reservations import Order, collapse_record, read_collapse_record
+from galaxy_notify.redis_state.reservations import (
+    KeptOrder,
+    Order,
+    collapse_record,
+    read_collapse_record,
+)
 from tests.scripts.support.shard import Shard
 from tests.scripts.support.snapshot import snapshot
 
@@ -15,7 +20,7 @@ IDS = [f"{number:032x}" for number in range(30)]
 def note(shard: Shard, made: str, user: str = "u1") -> Order:
     """Note a notification as the newest."""
     (newest,) = read_collapse_record(
-        shard.run(collapse_record(shard.keys, "ab", KEEP, [(user, made)])), 1
+        shard.run(collapse_record(shard.keys, "ab", KeptOrder(KEEP), [(user, made)])), 1
     )
     return newest
 
@@ -72,7 +77,7 @@ def test_collapse__only_looked_at_makes_nothing_newer(shard: Shard) -> None:
         note(shard, made)
     before = snapshot(shard)
     items = [("u1", made) for made in IDS[1:4]]
-    reply = shard.run(collapse_record(shard.keys, "ab", KEEP, items, note=False))
+    reply = shard.run(collapse_record(shard.keys, "ab", KeptOrder(KEEP), items, note=False))
     assert read_collapse_record(reply, 3) == [
         Order((IDS[2],)),
         Order((), (IDS[1],)),

@@ -6,8 +6,8 @@ import json
 from datetime import datetime
 from typing import Any
 
+from galaxy_notify.model.decision import ChannelDecision
 from galaxy_notify.model.preference import (
-    ChannelDecision,
     DeliveryRequest,
     PreferenceFields,
     judge,

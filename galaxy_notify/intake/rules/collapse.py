@@ -23,6 +23,7 @@ from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import RouteChange
 from galaxy_notify.redis_state.reservations import (
     MOST_USERS,
+    KeptOrder,
     Order,
     collapse_record,
     read_collapse_record,
@@ -32,6 +33,12 @@ from galaxy_notify.redis_state.words import Word
 
 #: How long the newest notification is remembered after its due time.
 KEPT_MS: Final = 7 * 86_400_000
+#: Earlier notifications to take back: two, because the last one may never have been accepted.
+_OLDER: Final = 2
+#: More of them than are kept.
+_ALL: Final = 64
+#: Begins the actor of what a newer notification cancelled; its id follows.
+SUPERSEDED_BY: Final = "newer "
 _TRIES: Final = 3
 
 #: Part id → superseded route id → id of the notification that supersedes it.
@@ -52,8 +59,13 @@ def record_newest(
     def call(batch: RecipientBatch) -> ScriptCall:
         plan = plans[batch.alike]
         wait_ms = max(0, (plan.intent.due_at_ms or 0) - plan.created_at_ms)
+        keep_ms = wait_ms + key_space.shared.longest_delay_ms + KEPT_MS
         items = ((recipient.user, recipient.part.name) for recipient in batch.recipients)
-        return collapse_record(batch.keys, batch.alike, wait_ms + KEPT_MS, items, note=record)
+        # All of them matter where one inherits: several may be accepted at this moment.
+        older = _ALL if record and key_space.shared.delays else _OLDER
+        return collapse_record(
+            batch.keys, batch.alike, KeptOrder(keep_ms, older), items, note=record
+        )
 
     grouped = batches(key_space, keyed, lambda recipient: _key_of(recipient.part.plan), MOST_USERS)
     return (yield from query(grouped, call, read_collapse_record))
@@ -127,7 +139,7 @@ def _cancel(
         waits = state and STATUS_OF.get(state[1:2]) in PUBLISHABLE
         route = readable_route(state) if state and waits else None
         if state and route and route.status in PUBLISHABLE:
-            changes.append(RouteChange(route_id, state, route.cancelled(f"newer {by}")))
+            changes.append(RouteChange(route_id, state, route.cancelled(f"{SUPERSEDED_BY}{by}")))
     if not changes:
         return None
     notification = readable_record(part, record)

@@ -66,9 +66,13 @@ def _reserve(key_space: KeySpace, recipients: Sequence[Recipient]) -> Flow[None]
 
 
 def _reservation(recipient: Recipient) -> Reservation:
-    due_ms = recipient.part.plan.intent.due_at_ms or 0
+    made_ms, asked_ms = recipient.part.plan.created_at_ms, recipient.asked_ms
+    # 0 is now, by the server's clock; that of a delay is near enough.
     first_due_ms = min(
-        delivery.deferred_to_ms or due_ms for delivery in recipient.decision.deliveries
+        delivery.expected_ms(asked_ms, made_ms)
+        if delivery.delay_ms
+        else delivery.deferred_to_ms or asked_ms or 0
+        for delivery in recipient.decision.deliveries
     )
     return Reservation(
         recipient.user, recipient.part.name, recipient.rank, first_due_ms, recipient.blocked_by

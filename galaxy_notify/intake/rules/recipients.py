@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from galaxy_notify.intake.plan import Part, Plan
+from galaxy_notify.model.decision import ChannelDecision, Timing
 from galaxy_notify.model.preference import (
     SEVERITIES,
-    ChannelDecision,
     DeliveryRequest,
     PreferenceFields,
+    timing_of,
 )
 from galaxy_notify.redis_client.faults import as_fault
 from galaxy_notify.redis_client.flows import Flow, unwrap
@@ -29,7 +30,8 @@ _UNDECIDED: Final = ChannelDecision()
 class Recipient:
     """A user, the requested delivery, and what the rules have decided so far.
 
-    *blocked_by* holds the notifications that hold the cooldown, as the script returns them.
+    *blocked_by* holds the notifications that hold the cooldown, as the script returns them;
+    *inherited* by channel the due time of an earlier notification that this one supersedes.
     """
 
     part: Part
@@ -38,6 +40,7 @@ class Recipient:
     stored: PreferenceFields = _NOTHING
     decision: ChannelDecision = _UNDECIDED
     blocked_by: bytes = b""
+    inherited: dict[str, int] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -48,6 +51,23 @@ class Recipient:
     def rank(self) -> int:
         """The rank of its severity, 0 for the lowest."""
         return SEVERITIES.index(self.part.plan.intent.severity)
+
+    @property
+    def asked_ms(self) -> int | None:
+        """The due time of the intent, in epoch ms; None is at once."""
+        return self.part.plan.intent.due_at_ms
+
+    @property
+    def timing(self) -> Timing:
+        """What decides when the deliveries are due."""
+        plan = self.part.plan
+        due_ms = max(self.asked_ms or 0, plan.created_at_ms)
+        return timing_of(self.request, self.stored, due_ms, plan.intent.expires_at_ms)
+
+    @property
+    def delayed(self) -> list[str]:
+        """The channels that deliver later than the others."""
+        return [delivery.channel for delivery in self.decision.deliveries if delivery.delay_ms]
 
     @property
     def will_deliver(self) -> bool:
@@ -88,6 +108,7 @@ def _request_of(plan: Plan, channels: tuple[str, ...]) -> DeliveryRequest:
         intent.type in shared.mandatory,
         channels,
         shared.quiet_channels,
+        shared.delays_by_channel,
     )
 
 

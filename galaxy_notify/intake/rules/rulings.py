@@ -1,17 +1,20 @@
 """Rules at accept, as a flow: which recipients are notified, when, or why not.
 
 The round trips are bounded, whatever the number of recipients: one for the preferences, one for
-the cooldowns and two more where others hold them, one for the collapse key.
+the cooldowns and two more where others hold them, one for the collapse key and few more where a
+channel has a delay.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from galaxy_notify.intake.plan import Part
+from galaxy_notify.intake.route_groups import Beginning, group
 from galaxy_notify.intake.rules.collapse import record_newest
 from galaxy_notify.intake.rules.cooldowns import COOLDOWN, apply_cooldown
+from galaxy_notify.intake.rules.inheritance import due_of, inherit
 from galaxy_notify.intake.rules.recipients import (
     Recipient,
     RecipientBatch,
@@ -21,7 +24,6 @@ from galaxy_notify.intake.rules.recipients import (
 )
 from galaxy_notify.model.notification import RouteGroup
 from galaxy_notify.model.preference import judge
-from galaxy_notify.model.route import initial_state, skipped_state
 from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state.preferences import MOST_USERS, preference_query, read_queried
@@ -54,11 +56,10 @@ def apply_rules(
             recipient.request, recipient.stored, due_ms, intent.expires_at_ms
         )
     yield from apply_cooldown(key_space, recipients)
-    yield from record_newest(
-        key_space, [recipient for recipient in recipients if recipient.will_deliver]
-    )
+    delivering = [recipient for recipient in recipients if recipient.will_deliver]
+    yield from inherit(key_space, (yield from record_newest(key_space, delivering)))
     return [
-        Ruling(_groups(part, members), members)
+        Ruling(group(part.plan.intent, _beginnings(members)), members)
         for part, members in zip(parts, by_part, strict=True)
     ]
 
@@ -74,22 +75,12 @@ def _query_stored(key_space: KeySpace, recipients: Iterable[Recipient]) -> Flow[
         recipient.stored = stored
 
 
-def _groups(part: Part, recipients: Iterable[Recipient]) -> list[RouteGroup]:
-    intent = part.plan.intent
-    alike: dict[tuple[int | None, str], list[str]] = {}
+def _beginnings(recipients: Iterable[Recipient]) -> Iterator[tuple[str, Beginning]]:
     for recipient in recipients:
         cooldown = COOLDOWN if recipient.blocked_by else ""
         for delivery in recipient.decision.deliveries:
-            due_ms = delivery.deferred_to_ms or intent.due_at_ms
-            alike.setdefault((due_ms, cooldown), []).append(f"{delivery.channel}:{recipient.user}")
+            route = f"{delivery.channel}:{recipient.user}"
+            yield route, Beginning(due_of(recipient, delivery), cooldown)
         for skip in recipient.decision.skips:
-            key = (intent.due_at_ms, str(skip.reason))
-            alike.setdefault(key, []).append(f"{skip.channel}:{recipient.user}")
-    return [
-        RouteGroup(
-            skipped_state(reason, due_ms) if reason else initial_state(intent.max_attempts, due_ms),
-            routes,
-            reason,
-        )
-        for (due_ms, reason), routes in alike.items()
-    ]
+            route = f"{skip.channel}:{recipient.user}"
+            yield route, Beginning(recipient.asked_ms, str(skip.reason))

@@ -218,7 +218,7 @@ def test_reschedule__that_never_sees_it_at_rest_gives_up(
         state = deployment.route(member).rescheduled("other")
         change = calls.RouteChange("push:u1", deployment.state(member) or b"", state)
         site_call = plain(
-            deployment.keys, made, [change], due_ms=deployment.now() + 5_000, mark=False
+            deployment.keys, made, [(change, 0)], due_ms=deployment.now() + 5_000, mark=False
         )
         run_sync(deployment.client, site_call)
         return plain(*arguments, **named)  # type: ignore[arg-type]  # passed on as they came

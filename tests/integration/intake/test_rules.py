@@ -11,9 +11,9 @@ from galaxy_notify.intake.accept import Accepted, accept_flow
 from galaxy_notify.intake.plan import plan
 from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.intake.rules.cooldowns import COOLDOWN
+from galaxy_notify.model.decision import Reason
 from galaxy_notify.model.failure_classes import SKIPPED_AT_SEND
 from galaxy_notify.model.intent import Intent
-from galaxy_notify.model.preference import Reason
 from galaxy_notify.operations.show import SKIPPED_WHY
 from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_client.runner import run_sync

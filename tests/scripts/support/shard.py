@@ -213,7 +213,8 @@ class Shard:
             for m in members
         ]
         made = split(members[0])[0]
-        return calls.route_reschedule(self.keys, made, changes, due_ms=due, mark=mark)
+        delayed = [(change, 0) for change in changes]
+        return calls.route_reschedule(self.keys, made, delayed, due_ms=due, mark=mark)
 
     def dead_change(self, member: str, verb: str) -> DeadChange:
         """Return the change that replays or purges a dead letter."""

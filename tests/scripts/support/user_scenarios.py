@@ -25,7 +25,12 @@ from galaxy_notify.redis_state.recent import (
     recent_read,
     user_deliver,
 )
-from galaxy_notify.redis_state.reservations import Reservation, collapse_record, cooldown_reserve
+from galaxy_notify.redis_state.reservations import (
+    KeptOrder,
+    Reservation,
+    collapse_record,
+    cooldown_reserve,
+)
 from galaxy_notify.redis_state.unread import UserCounts, unread_mark
 from tests.scripts.support.shard import NOW, Shard
 
@@ -59,10 +64,14 @@ def collapsing(shard: Shard) -> ScriptCall:
     """The first, one after another, one that comes again late, and a foreign key."""
     for number in (1, 2):
         made = f"{number:032x}"
-        shard.run(collapse_record(shard.keys, "ab", 60_000, [("u2", made), ("u3", made)]))
+        shard.run(
+            collapse_record(shard.keys, "ab", KeptOrder(60_000), [("u2", made), ("u3", made)])
+        )
     shard.client.hset(shard.keys.newest("ab", "u4"), "foreign", "1")
     items = [("u1", 3), ("u2", 3), ("u3", 1), ("u4", 3)]
-    return collapse_record(shard.keys, "ab", 60_000, [(user, f"{n:032x}") for user, n in items])
+    return collapse_record(
+        shard.keys, "ab", KeptOrder(60_000), [(user, f"{n:032x}") for user, n in items]
+    )
 
 
 def setting(shard: Shard) -> ScriptCall:

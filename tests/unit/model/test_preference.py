@@ -9,16 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from galaxy_notify.model.decision import ChannelDecision, Delivery, Reason, Skip
 from galaxy_notify.model.intent import Severity
 from galaxy_notify.model.preference import (
     LONGEST,
     SEVERITIES,
-    ChannelDecision,
-    Delivery,
     DeliveryRequest,
     Preference,
     PreferenceFields,
-    Skip,
     decode_preference,
     encode,
     judge,
@@ -215,6 +213,7 @@ _SAID = _BYTES | st.sampled_from([b"0", b"1"])
         st.booleans(),
         st.sampled_from([("push",), ("email", "web"), ("push", "in_app")]),
         st.sampled_from([(), ("push",), KNOWN]),
+        st.sampled_from([(), (("email", 1),), (("push", 10**8), ("web", 10**10))]),
     ),
     stored=st.builds(
         PreferenceFields, _FIELD, _FIELD, _BYTES | st.just(b"1"), _FIELD, _SAID, _SAID
@@ -234,11 +233,14 @@ def test_judge__never_raises_and_loses_no_channel(
     assert set(channels) <= set(KNOWN)
     if asked.names_channels:
         assert set(channels) == set(asked.channels)
-    for channel, until in verdict.deliveries:
+    for channel, until, delay_ms in verdict.deliveries:
         assert until is None or channel != "in_app"
-        assert until is None or due_ms < until < (expires or until + 1)
+        assert delay_ms == dict(asked.delays).get(channel, 0)
+        assert until is None or due_ms + delay_ms < until
+        at = until or due_ms + delay_ms
+        assert at < (expires or at + 1)
     if asked.mandatory:
-        assert verdict.skips == ()
+        assert {skip.reason for skip in verdict.skips} <= {Reason.EXPIRES_FIRST}
     assert judge(asked, stored, due_ms, expires) == verdict
 
 

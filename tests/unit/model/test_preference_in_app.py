@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from galaxy_notify.model.preference import Delivery, PreferenceFields
+from galaxy_notify.model.decision import Delivery
+from galaxy_notify.model.preference import PreferenceFields
 from tests.support.judging import MORNING, NIGHT, asked, judged, raw, told, why
 
 
