@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from random import Random
@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
+from tests.faults.support.aof import KEEPS_ALL
 from tests.faults.support.delivery_run import DURABLE, DeliveryRun
 from tests.faults.support.fault_run import FaultRun, fault_run_on
 from tests.faults.support.feed_run import FeedRun, FeedShape
+from tests.faults.support.send_run import SendRun
 from tests.support.postgres import running_postgres
+from tests.support.receiver import running_receiver
 from tests.support.roads import Road
 from tests.support.seed import VARIABLE, seed_of_run
 from tests.support.servers import main_server, running, servers_found
@@ -21,6 +24,7 @@ from tests.support.servers import main_server, running, servers_found
 NewFaultRun = Callable[..., FaultRun]
 NewDeliveryRun = Callable[..., DeliveryRun]
 NewFeedRun = Callable[..., FeedRun]
+NewSendRun = Callable[..., SendRun]
 
 
 #: A slow test may wait long for a busy machine; its own waits end sooner, and say for what.
@@ -102,6 +106,24 @@ def feed_run(request: pytest.FixtureRequest, rng: Random) -> Iterator[NewFeedRun
             own = running_postgres(asks_password=asks_password, **postgres or {})
             database = stack.enter_context(own)
             made = FeedRun(server, database, rng, stack, FeedShape(**given))
+            request.node.user_properties.append(("figures", made.figures))
+            return made
+
+        yield make
+
+
+@pytest.fixture
+def send_run(request: pytest.FixtureRequest, rng: Random) -> Iterator[NewSendRun]:
+    """Make a deployment that sends to a receiver: ``send_run({"hooks": {"per_host": 1}})``."""
+    with ExitStack() as stack:
+
+        def make(
+            channels: Mapping[str, Mapping[str, Any]] | None = None, server: str = "", **given: Any
+        ) -> SendRun:
+            binary = servers_found()[server] if server else main_server()
+            own = stack.enter_context(running(binary, tcp=True, **KEEPS_ALL))
+            receiver = stack.enter_context(running_receiver(seed=rng.getrandbits(32)))
+            made = SendRun(own, rng, stack, receiver, channels, **given)
             request.node.user_properties.append(("figures", made.figures))
             return made
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.encoders import ROUND
-from tests.support.program import FAILING_PROGRAM, PROGRAM, ROOT, environment
+from tests.support.program import FAILING_PROGRAM, FAILING_VARIABLES, PROGRAM, ROOT, environment
 from tests.support.servers import Server
 from tests.support.wait import HANG_S, wait_until
 
@@ -60,7 +60,8 @@ class DaemonProcess:
 
     def start(self) -> None:
         """Start the process, again if need be."""
-        program = FAILING_PROGRAM if "GN_FAILPOINTS" in self.variables else PROGRAM
+        is_changed = FAILING_VARIABLES & self.variables.keys()
+        program = FAILING_PROGRAM if is_changed else PROGRAM
         with self.log.open("ab") as log:
             self._begun_at = log.tell()
             self.process = subprocess.Popen(

@@ -17,7 +17,8 @@ from tests.support.wait import HANG_S
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-m", "galaxy_notify"]
-#: The same, failing where the variable GN_FAILPOINTS says.
+#: The same, failing and finding names as these variables say.
+FAILING_VARIABLES = {"GN_FAILPOINTS", "GN_NAMES"}
 FAILING_PROGRAM = [sys.executable, "-m", "tests.faults.support.daemon"]
 _STOP_SECONDS = HANG_S
 

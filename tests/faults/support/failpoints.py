@@ -16,6 +16,7 @@ from functools import wraps
 from random import Random
 from typing import Any, Final, NamedTuple
 
+from galaxy_notify.channels.webhook_sender import WebhookSender
 from galaxy_notify.encoding import MsgpackEncoder
 from galaxy_notify.feed.marks import Marks
 from galaxy_notify.feed_store.store import FeedStore
@@ -30,8 +31,9 @@ from galaxy_notify.redis_state.store import Store
 
 VARIABLE: Final = "GN_FAILPOINTS"
 #: `poison`: a reader is handed an intent of the type ``failpoint.poison``. Behind it, of gateways:
-#: events go into recent lists, instances are told, entries are acknowledged. The last lines
-#: are of writers of the feed: items are committed, marks are written, channels are added.
+#: events go into recent lists, instances are told, entries are acknowledged. Then of writers
+#: of the feed: items are committed, marks are written, channels are added. Last of channels: a
+#: webhook is sent, outcomes are recorded.
 PLACES: Final = (
     *("before_publish", "after_publish"),
     *("before_claim", "after_claim", "encode", "before_settle", "after_settle"),
@@ -39,6 +41,7 @@ PLACES: Final = (
     *("before_deliver", "after_deliver", "before_tell", "after_tell", "before_ack", "after_ack"),
     *("before_insert", "after_insert", "before_mark", "after_mark"),
     *("before_add", "after_add"),
+    *("before_send", "after_send", "before_end", "after_end"),
 )
 _POISON: Final = b'"failpoint.poison"'
 _POINT: Final = re.compile(
@@ -93,8 +96,9 @@ def install(points: Failpoints) -> None:
 
     On the classes, for good: a process that is to fail does nothing else.
     """
-    for method in ("publish", "claim", "settle"):
+    for method in ("publish", "claim", "settle", "end"):
         _surround(Store, method, lambda when, *_, of=method: points.hit(f"{when}_{of}"))
+    _surround(WebhookSender, "send", lambda when, *_: points.hit(f"{when}_send"))
     _surround(IntentMember, "settle", lambda when, *args: points.hit(f"{when}_{_verb(*args)}"))
     for method in ("read", "begin"):
         _see_entries(method, points)

@@ -38,15 +38,23 @@ class FaultRun:
     """A deployment on a server that keeps its whole history, its daemons, producers and verdict."""
 
     def __init__(
-        self, server: Server, rng: Random, stack: ExitStack, *, road: Road, **settings: Any
+        self,
+        server: Server,
+        rng: Random,
+        stack: ExitStack,
+        *,
+        road: Road,
+        sections: Mapping[str, Any] | None = None,
+        **settings: Any,
     ) -> None:
+        """Found it; *sections* are of the settings, as the fixture of a deployment takes them."""
         self.server = server
         self.rng = rng
         self.road = road
         #: What the run came to, for the table of the matrix.
         self.figures: list[str] = []
         self.journal = Journal()
-        self.deployment = _founded(server, _SETTINGS | settings)
+        self.deployment = _founded(server, _SETTINGS | settings | dict(sections or {}))
         self.daemons: list[DaemonProcess] = []
         self._settings = _SETTINGS | settings
         self._stack = stack

@@ -21,7 +21,10 @@ _STOP_SECONDS = HANG_S
 
 @dataclass(frozen=True)
 class Shape:
-    """What is handed in: how wide, how large, how far ahead, and how much is cancelled."""
+    """What is handed in: how wide, how large, how far ahead, and how much is cancelled.
+
+    To *users* over *channels*; without them to users that come once, over ``push``.
+    """
 
     recipients: int = 10
     text_bytes: int = 100
@@ -31,6 +34,8 @@ class Shape:
     #: How many producers, and the pause of each after an intent.
     producers: int = 2
     pause_s: float = 0.0
+    users: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
 
 
 class Load:
@@ -115,11 +120,14 @@ class Load:
         if shape.ahead_ms is not None:
             now = time.time_ns() // 1_000_000
             due["due_at"] = now + rng.randrange(shape.ahead_ms + 1)
+        over = {"channels": list(shape.channels)} if shape.channels else {}
+        once = [f"u{number:x}-{n}" for n in range(shape.recipients)]
         return {
             "type": "game.turn.ready",
             "producer": "lobby",
-            "recipients": [f"u{number:x}-{n}" for n in range(shape.recipients)],
+            "recipients": rng.sample(shape.users, shape.recipients) if shape.users else once,
             "body": rng.randbytes(shape.text_bytes // 2).hex(),
             "data": {"number": number},
             **due,
+            **over,
         }

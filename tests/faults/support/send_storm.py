@@ -1,0 +1,54 @@
+"""A storm over external channels: daemons and Redis die again and again while they send."""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+from itertools import cycle
+
+from tests.faults.support.send_run import SendRun
+from tests.support.daemons import DaemonProcess
+from tests.support.receiver import Behaviour
+from tests.support.wait import wait_until
+
+#: A dead server stays dead for so long.
+_DEAD_S = 1.0
+_DAEMONS = 3
+_FAIL, _SLOW = 0.2, 0.05
+
+
+def send_storm(one: SendRun, routes: int, kill_each_s: float, server_kills: int) -> None:
+    """Have so many routes accepted and sent while daemons and the server are killed."""
+    one.receiver.behave(Behaviour(fail=_FAIL, slow=_SLOW))
+    daemons = cycle([one.daemon() for _ in range(_DAEMONS)])
+    load = one.load(one.shape(recipients=5, ahead_ms=1000, cancel=0.0, pause_s=0.02))
+    deaths = kills = 0
+    began = time.monotonic()
+    with load.running(routes):
+        while not load.is_done or kills < server_kills or one.receiver.count() < routes:
+            daemon = next(daemons)
+            wait_until(partial(_is_working, daemon), "a daemon works")
+            threading.Event().wait(kill_each_s)
+            daemon.kill()
+            daemon.start()
+            deaths += 1
+            if one.receiver.count() >= routes * (kills + 1) / (server_kills + 1):
+                one.server.kill()
+                threading.Event().wait(_DEAD_S)
+                one.server.start()
+                kills += 1
+    ended = time.monotonic()
+    one.wait_until_over()
+    one.figures.append(
+        f"{one.journal.routes:,} routes in {ended - began:.0f} s; {_DAEMONS} daemons killed"
+        f" {deaths} times, the server {kills} times; all over {time.monotonic() - ended:.1f} s"
+        " after the last kill"
+    )
+    assert deaths
+    assert kills == server_kills
+
+
+def _is_working(daemon: DaemonProcess) -> bool:
+    assert daemon.process.poll() is None, daemon.log.read_text()[-3000:]
+    return daemon.is_working
