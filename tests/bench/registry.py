@@ -60,6 +60,7 @@ WORKLOADS = (
     Workload("feed_lists", "The feed: lists of 5,000,000 rows", 5400, 180, "ms"),
     Workload("feed_events", "The feed: from an accept to a row", 900, 120, "ms"),
     Workload("feed_bells", "The feed: bells on 5,000,000 rows", 3600, 240, "ms"),
+    Workload("webhooks", "Webhooks", 900, 120, "deliveries/s"),
     Workload("workers", "Workers", 600, 45, "routes/s"),
     Workload("shards", "Shards", 600, 45, "routes/s"),
     Workload("idle", "Idle", 900, 60, "% of a core"),

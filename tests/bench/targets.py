@@ -7,6 +7,7 @@ from typing import Any
 from tests.bench.bench_run import before
 from tests.bench.feed_targets import FEED_TARGETS
 from tests.bench.gateways.targets import GATEWAY_TARGETS
+from tests.bench.hook_targets import HOOK_TARGETS
 from tests.bench.target import Target
 from tests.bench.workloads.http import HELLO
 
@@ -256,5 +257,5 @@ _SIZES = (
 
 TARGETS = (
     *(*_QUEUES, *_DRAINS, *_ACCEPTS, *_CONSUMERS, *_LATENESS, *_SIZES),
-    *(*GATEWAY_TARGETS, *FEED_TARGETS),
+    *(*GATEWAY_TARGETS, *FEED_TARGETS, *HOOK_TARGETS),
 )
