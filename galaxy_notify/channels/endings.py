@@ -15,7 +15,7 @@ from galaxy_notify.model import ids
 from galaxy_notify.model.live_event import LiveEvent, live_event
 from galaxy_notify.model.notification import Notification, decode_notification
 from galaxy_notify.model.route import FORMATS, PUBLISHABLE, Failure, Route, decode_route
-from galaxy_notify.publishing.state import Policy
+from galaxy_notify.publishing.state import Policy, PublisherState
 from galaxy_notify.redis_state.claimed import ClaimJudge, Ruling
 from galaxy_notify.redis_state.delivery_outcomes import Deliver, DeliveryOutcome, GiveUp, Skip
 from galaxy_notify.redis_state.leases import Claim, ClaimedMember, Correction
@@ -83,15 +83,17 @@ class Result(NamedTuple):
 class Endings:
     """Decides how the routes of one channel end."""
 
-    def __init__(
-        self, channel: str, settings: ChannelSettings, policy: Policy, schedule: Schedule
-    ) -> None:
+    def __init__(self, channel: str, settings: ChannelSettings, publisher: PublisherState) -> None:
+        """Prepare; the policy and the retries of *publisher* may change while routes are sent."""
         self._channel = channel
         self._settings = settings
-        self._policy = policy
-        self._schedule = schedule
+        self._publisher = publisher
         self._prefix = f"{channel}:"
         self._is_once = settings.delivery == "at_most_once"
+
+    @property
+    def _policy(self) -> Policy:
+        return self._publisher.policy
 
     def read(self, claim: Claim, claimed: ClaimedMember) -> DueRoute | Ending:
         """Return the route to send, or how it ends unsent."""
@@ -153,7 +155,7 @@ class Endings:
         done = [one.target.id for one in results if _outcome(one) == "delivered"]
         attempts = [one.got for one in results if isinstance(one.got, Attempt)]
         if self._is_once and any(_is_open(attempt) for attempt in attempts):
-            return self._buried(due, Failure("delivery_unknown", _said(attempts)), done)
+            return self._buried(due, "delivery_unknown", _said(attempts), done)
         if failed := [attempt for attempt in attempts if attempt.outcome == "transient"]:
             return self._retried(due, failed, done)
         if busy := [one.got for one in results if isinstance(one.got, Busy)]:
@@ -162,9 +164,9 @@ class Endings:
             return self._delivered(due, len(results) - len(done))
         if any(attempt.outcome == "gone" for attempt in attempts):
             return self.skipped(due, "endpoint_disabled")
-        if all(attempt.reason == "blocked" for attempt in attempts):
-            return self._buried(due, Failure("address_blocked", _said(attempts)))
-        return self._buried(due, Failure("delivery_refused", _said(attempts)))
+        blocked = all(attempt.reason == "blocked" for attempt in attempts)
+        name = "address_blocked" if blocked else "delivery_refused"
+        return self._buried(due, name, _said(attempts))
 
     def _delivered(self, due: DueRoute, refused: int) -> Ending:
         note = f"{refused} of its addresses refused it" if refused else ""
@@ -173,14 +175,15 @@ class Endings:
         return Ending(outcome, due.notification, due.route, detail=note)
 
     def _retried(self, due: DueRoute, failed: Sequence[Attempt], done: Sequence[str]) -> Ending:
+        schedule = Schedule.from_settings(self._settings, self._publisher.settings.retry)
         attempt = due.route.attempts + 1
-        failure = Failure("delivery_failed", _said(failed))
-        if attempt >= self._schedule.attempts(due.route):
-            return self._buried(due, failure, done)
+        if attempt >= schedule.attempts(due.route):
+            return self._buried(due, "delivery_failed", _said(failed), done)
         asked = max((one.retry_after_ms or 0 for one in failed), default=0)
-        delay = self._schedule.delay_ms(attempt, asked)
+        delay = schedule.delay_ms(attempt, asked)
         if due.expires_at_ms is not None and due.now_ms + delay >= due.expires_at_ms:
             return self._delivered(due, len(failed)) if done else self.expired(due)
+        failure = Failure("delivery_failed", _said(failed))
         state = due.route.failed(self._policy.worker_id, failure, done)
         return Ending(RetryLater(due.member, state, delay), due.notification, due.route, failure)
 
@@ -188,18 +191,18 @@ class Endings:
         """Wait for hosts that rest or have enough: this is not an attempt."""
         rests = any(one.rests for one in busy)
         if rests and self.is_too_late(due):
-            return self._buried(due, Failure("endpoint_down", "its host has not answered"), done)
+            return self._buried(due, "endpoint_down", "its host has not answered", done)
         delay = min(max(one.ms for one in busy), LONGEST_RELEASE_MS)
         if not done:
             return self.released(due, delay, "")
         state = due.route.delivered_in_part(self._policy.worker_id, done)
         return Ending(RetryLater(due.member, state, delay), due.notification, due.route)
 
-    def _buried(self, due: DueRoute, failure: Failure, done: Iterable[str] = ()) -> Ending:
+    def _buried(self, due: DueRoute, name: str, said: str, done: Iterable[str] = ()) -> Ending:
+        failure = Failure(name, said)
         worker = self._policy.worker_id
         state = due.route.dead_lettered(worker, failure, attempt=True, done=done)
-        outcome = GiveUp(due.member, state, failure.failure_class)
-        return Ending(outcome, due.notification, due.route, failure)
+        return Ending(GiveUp(due.member, state, name), due.notification, due.route, failure)
 
 
 def _ruled(ruling: Ruling) -> Ending:

@@ -13,7 +13,6 @@ from galaxy_notify.channels.kind import Kind
 from galaxy_notify.channels.listener import WakeListener
 from galaxy_notify.channels.rate import Rate
 from galaxy_notify.channels.reporter import ChannelReporter
-from galaxy_notify.channels.schedule import Schedule
 from galaxy_notify.channels.sending import FindContacts, HasRead, Sending
 from galaxy_notify.channels.shard import ChannelShard
 from galaxy_notify.channels.sources import RouteSource, Sources, claim_one
@@ -80,12 +79,11 @@ class ChannelsPart:
     def _worker(self, name: str, kind: Kind) -> ChannelWorker:
         settings, policy = self._publisher.settings, self._publisher.policy
         channel = settings.channels[name]
-        schedule = Schedule.from_settings(channel, settings.retry)
         hosts = self._hosts[name] = Hosts(channel.per_host)
         reporter = ChannelReporter(self._publisher.telemetry, name, policy.worker_id)
         sending = Sending(
             kind,
-            Endings(name, channel, policy, schedule),
+            Endings(name, channel, self._publisher),
             hosts,
             reporter,
             channel.timeout_ms / 1000,
