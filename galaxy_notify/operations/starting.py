@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from importlib.util import find_spec
+from typing import Final
 
 from galaxy_notify.embedded import postgres
 from galaxy_notify.embedded.server import check_startable
@@ -15,6 +17,10 @@ from galaxy_notify.redis_client.access import check_access
 from galaxy_notify.settings import Settings
 from galaxy_notify.settings.channels import LogChannel, OwnChannel
 from galaxy_notify.settings.values import EMBEDDED
+
+#: The packages of the extra `channels`.
+_EXTRA: Final = ("cryptography", "httptools")
+_INSTALL: Final = "external channels need more packages: pip install 'galaxy-notify[channels]'"
 
 
 def check_channels(settings: Settings) -> None:
@@ -28,6 +34,8 @@ def check_channels(settings: Settings) -> None:
 
 def _channel_problems(settings: Settings) -> Iterator[str]:
     served = settings.external_channels
+    if served and not all(map(find_spec, _EXTRA)):
+        yield _INSTALL
     for name in served:
         channel, place = settings.channels[name], f"channels.{name}"
         if channel.unless_read and not settings.feed.url:

@@ -1,0 +1,53 @@
+"""What a daemon refuses to start for, of its external channels."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+
+from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.operations.starting import check_channels
+from galaxy_notify.settings import Settings, settings_from
+from tests.support.contacts import key
+
+
+def settings(kind: str, **sections: dict[str, Any]) -> Settings:
+    """Return settings with one external channel, which is served."""
+    worker = {"channels": ["push", "mine"]}
+    return settings_from({"worker": worker, "channels": {"mine": {"kind": kind}}, **sections})
+
+
+@pytest.mark.parametrize("kind", ["log", "tests.support.own_channels:send"])
+def test_check__accepts_what_can_be_served(kind: str) -> None:
+    """Nothing is missing."""
+    check_channels(settings(kind, contacts={"keys": [key()]}))
+
+
+@pytest.mark.parametrize("missing", ["cryptography", "httptools"])
+def test_check__needs_the_extra(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    """Any kind needs it, and a daemon that serves none does not."""
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'galaxy-notify\[channels\]'"):
+        check_channels(settings("log"))
+    given = settings("log")
+    worker = given.worker.model_copy(update={"serves": ("push",)})
+    check_channels(given.model_copy(update={"worker": worker}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "sections", "problem"),
+    [
+        ("tests.support.own_channels:missing", {"contacts": {"keys": [key()]}}, "mine.kind"),
+        ("tests.support.own_channels:send", {}, "contacts.keys: must be set for channels.mine"),
+        ("webhook", {}, "contacts.keys: must be set for channels.mine"),
+        ("webhook", {"contacts": {"lookup": "nowhere:find"}}, "contacts.lookup: cannot load"),
+    ],
+)
+def test_check__names_what_is_missing(
+    kind: str, sections: dict[str, dict[str, Any]], problem: str
+) -> None:
+    """The setting, and what is wrong with it."""
+    with pytest.raises(ConfigurationError, match=problem):
+        check_channels(settings(kind, **sections))
