@@ -80,7 +80,7 @@ def _serve(
 
     feed = None
     asks = any(settings.channels[name].unless_read for name in settings.external_channels)
-    if settings.feed.enabled or asks:
+    if settings.feed.enabled or (asks and settings.feed.url):  # else the start refuses it
         from galaxy_notify.feed.opening import open_store
 
         feed = open_store(settings)
