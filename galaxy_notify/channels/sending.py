@@ -74,7 +74,9 @@ class Sending:
     async def _targets_or_ending(self, held: Held, due: DueRoute) -> Sequence[Target] | Ending:
         """Return where it is still to go, or how it ends unsent; our own faults are no attempts."""
         try:
-            found = "read" if await self._was_read(due) else await self._targets(due)
+            found = await self._targets(due)
+            if not isinstance(found, str) and await self._was_read(due):
+                found = "read"
         except RedisFault as error:
             await held.source.shard.failed(error)
             return self._endings.released(due, 0, "")
@@ -90,10 +92,10 @@ class Sending:
             return False
         try:
             return await self.has_read(due)
-        except Unavailable:
+        except (Unavailable, Misconfigured) as error:
             if self._endings.is_too_late(due):
                 return False
-            raise
+            raise Unavailable(f"the feed cannot be asked: {error}") from error
 
     async def _targets(self, due: DueRoute) -> Sequence[Target] | str:
         """Return where it is still to go; or why nowhere, as a reason to skip it."""

@@ -229,8 +229,7 @@ def initial_state(
 ) -> bytes:
     """Return the state of a new route, pending or *cancelled*.
 
-    The script fills in the time of the transition, and the due time if it is None; one below
-    10^12 is a delay, counted from the accept.
+    The script fills in the times; a due time of None is now, and one below 10^12 a delay from now.
     """
     body = Body(max_attempts=max_attempts).packed() if max_attempts else b""
     return _state(Status.CANCELLED if cancelled else Status.PENDING, due_at_ms or 0, body)

@@ -34,6 +34,17 @@ class NotAwaited:
         """Return at once."""
 
 
+async def send_again(delivery: Delivery) -> None:
+    """Fail at the first attempt, for a while."""
+    if delivery.attempt == 1:
+        raise TransientDeliveryError("busy")
+
+
+async def a_contact(user: str, channel: str) -> list[dict[str, str]]:
+    """Return the one contact that each user has."""
+    return [{"address": f"{user}@{channel}"}]
+
+
 async def no_contacts(user: str, channel: str) -> list[object]:
     """Fail, as a lookup whose database is away."""
     raise OSError(f"{channel} of {user}: no database")
