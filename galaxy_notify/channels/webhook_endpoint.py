@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -105,7 +105,7 @@ def user_of(name: str) -> str:
     """Return the user that the id of an endpoint names; empty if it is an id of another form."""
     _, _, named = name.partition(".")
     try:
-        user = urlsafe_b64decode(named + "=" * (-len(named) % 4)).decode("ascii")
+        user = b64decode(named + "=" * (-len(named) % 4), b"-_", validate=True).decode("ascii")
     except ValueError:
         return ""
     return user if re.fullmatch(RECIPIENT, user) else ""

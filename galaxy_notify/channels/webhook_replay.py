@@ -148,10 +148,9 @@ class EndpointReplay:
         if delivery is None:
             outcome.gone += stored is None
             return ""
-        targets = kind.targets([self._endpoint.contact], delivery.event)
-        if not targets:
+        if not kind.targets([self._endpoint.contact], delivery.event):
             return ""
-        attempt = await kind.send(delivery, targets[0], trials.deadline(self._channel))
+        attempt = await trials.send(kind, delivery)
         if attempt.outcome == "delivered":
             outcome.sent += 1
             return ""

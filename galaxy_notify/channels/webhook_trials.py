@@ -14,11 +14,11 @@ from galaxy_notify.channels.delivery import Delivery
 from galaxy_notify.channels.guard import Blocked, Guard
 from galaxy_notify.channels.kind import Target
 from galaxy_notify.channels.resolver import LookUpFailed, Resolver
+from galaxy_notify.channels.trial import PRODUCER, trial_event
 from galaxy_notify.channels.webhook_endpoint import WebhookEndpoint
 from galaxy_notify.channels.webhook_kind import WebhookKind
 from galaxy_notify.channels.webhook_sender import WebhookSender
 from galaxy_notify.errors import InvalidEndpoint
-from galaxy_notify.model.ids import random_id
 from galaxy_notify.model.live_event import LiveEvent
 from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_state.shared_settings import KeySpace
@@ -27,9 +27,7 @@ from galaxy_notify.settings.channels import WebhookChannel
 from galaxy_notify.webhooks.signature import message_id
 
 #: The type of a test event.
-TEST_TYPE: Final = "galaxy_notify.test"
-_TITLE: Final = "Test"
-_BODY: Final = "This is a test of your webhook."
+TEST_TYPE: Final = "galaxy-notify.test"
 
 
 class Trial(NamedTuple):
@@ -101,14 +99,12 @@ class WebhookTrials:
 
         It has the time of an attempt, or *timeout_s*, if that is less.
         """
-        channel, now_ms = endpoint.contact.channel, time.time_ns() // 1_000_000
-        name = f"{random_id(now_ms)}/{channel}:{endpoint.user}"
-        event = LiveEvent(name, TEST_TYPE, "info", _TITLE, _BODY, {}, now_ms)
+        channel = endpoint.contact.channel
+        event = trial_event(channel, endpoint.user, TEST_TYPE)
+        delivery = Delivery(channel, endpoint.user, event, endpoint.contact, PRODUCER)
         async with self.kind(channel, key_space) as kind:
             began = time.monotonic()
-            delivery = Delivery(channel, endpoint.user, event, endpoint.contact)
-            deadline = self.deadline(channel, timeout_s)
-            attempt = await kind.send(delivery, Target(endpoint.contact), deadline)
+            attempt = await self.send(kind, delivery, timeout_s)
             took_ms = int((time.monotonic() - began) * 1000)
         return Trial(endpoint, event, attempt, took_ms)
 
@@ -129,10 +125,17 @@ class WebhookTrials:
         finally:
             await client.aclose()
 
-    def deadline(self, channel: str, timeout_s: float | None = None) -> float:
-        """Return when an attempt that begins now ends, by the clock of the loop."""
-        own_s = self._channel(channel).timeout_ms / 1000
-        return asyncio.get_running_loop().time() + min(own_s, timeout_s or own_s)
+    async def send(
+        self, kind: WebhookKind, delivery: Delivery, timeout_s: float | None = None
+    ) -> Attempt:
+        """Send to the endpoint of a delivery, whatever types it wants."""
+        own_s = self._channel(delivery.channel).timeout_ms / 1000
+        deadline = asyncio.get_running_loop().time() + min(own_s, timeout_s or own_s)
+        try:
+            return await kind.send(delivery, Target(delivery.contact), deadline)
+        except OSError as error:
+            what = f"this machine has no more sockets or memory: {error.strerror}"
+            return Attempt("transient", "connect", what)
 
     def close(self) -> None:
         """Wait for no look-up any more."""

@@ -15,7 +15,13 @@ from galaxy_notify.cli.prompts import Progress
 from galaxy_notify.cli.screen import strong
 from galaxy_notify.cli.selection import checked_moment
 from galaxy_notify.cli.users import user_argument
-from galaxy_notify.cli.webhooks_access import Named, endpoints_of, one_endpoint, opened
+from galaxy_notify.cli.webhooks_access import (
+    Named,
+    endpoints_of,
+    one_endpoint,
+    opened,
+    trials_of,
+)
 from galaxy_notify.cli.webhooks_view import (
     echo_attempt,
     echo_endpoint,
@@ -26,6 +32,7 @@ from galaxy_notify.cli.webhooks_view import (
 
 if TYPE_CHECKING:
     from galaxy_notify.channels.webhook_endpoint import WebhookEndpoint
+    from galaxy_notify.channels.webhook_trials import Trial
 
 _LONGEST: Final = 16_384
 _channel_option = click.option(
@@ -74,7 +81,6 @@ def add(app: Application, /, user: str, url: str, headers: str | None, **options
     """
     endpoints = endpoints_of(app)
     from galaxy_notify.channels.webhook_endpoint import NewEndpoint
-    from galaxy_notify.channels.webhook_trials import WebhookTrials
 
     as_json = options.pop("as_json")
     options["channel"] = endpoints.channel(options["channel"])
@@ -82,7 +88,7 @@ def add(app: Application, /, user: str, url: str, headers: str | None, **options
     wanted = NewEndpoint(user, url, headers=own, **options)
 
     async def check() -> str:
-        async with WebhookTrials(app.settings) as trials:
+        async with trials_of(app) as trials:
             return await trials.check(wanted.channel, url)
 
     doubt = run_loop(check())
@@ -161,8 +167,6 @@ def test(app: Application, name: Named, as_json: bool) -> int:
     It is signed as any event, and sent also where the endpoint is disabled. Exit code 1 if it was
     not delivered.
     """
-    from galaxy_notify.channels.webhook_trials import Trial, WebhookTrials
-
     with opened(app) as found:
         endpoint = found.run(found.endpoints.find(found.key_space, *name))
         if endpoint is None:
@@ -170,7 +174,7 @@ def test(app: Application, name: Named, as_json: bool) -> int:
         key_space = found.key_space
 
     async def send() -> Trial:
-        async with WebhookTrials(app.settings) as trials:
+        async with trials_of(app) as trials:
             return await trials.test(key_space, endpoint)
 
     trial = run_loop(send())
@@ -203,25 +207,24 @@ def replay(app: Application, name: Named, as_json: bool, since: str, may_repeat:
     skipped, and is still kept, is sent from here, with the ids that it had. What cannot be found
     any more is counted. Safe to run again: the receiver knows the ids.
     """
+    from galaxy_notify.channels.kinds import installed
     from galaxy_notify.cli.selection import span_ms
     from galaxy_notify.operations.dead_moves import Run
     from galaxy_notify.redis_state.deployment import server_now
 
     with opened(app) as found:
-        from galaxy_notify.channels.webhook_replay import EndpointReplay
-        from galaxy_notify.channels.webhook_trials import WebhookTrials
-
+        with installed():
+            from galaxy_notify.channels.webhook_replay import EndpointReplay
         endpoint = found.run(found.endpoints.find(found.key_space, *name))
         if endpoint is None:
             return name.unknown()
         since_ms, _ = span_ms(since, None, server_now(found.deployment))
         replaying = EndpointReplay(found.deployment, endpoint, since_ms or 0)
-
         run = Run(actor(), may_repeat=may_repeat)
 
         async def send() -> None:
             with Progress("sent") as progress:
-                async with WebhookTrials(app.settings) as trials:
+                async with trials_of(app) as trials:
                     await replaying.run(trials, run, progress.reach)
 
         run_loop(send())

@@ -16,12 +16,25 @@ from galaxy_notify.cli.screen import printable
 
 if TYPE_CHECKING:
     from galaxy_notify.channels.webhook_endpoints import WebhookEndpoints
+    from galaxy_notify.channels.webhook_trials import WebhookTrials
     from galaxy_notify.redis_client.flows import Flow
     from galaxy_notify.redis_state.deployment import Deployment
     from galaxy_notify.redis_state.shared_settings import KeySpace
 
 T = TypeVar("T")
 Command = Callable[..., Any]
+
+
+def trials_of(app: Application) -> WebhookTrials:
+    """Return what tries endpoints from here; raise `ConfigurationError` without the extra."""
+    from galaxy_notify.channels.kinds import installed
+    from galaxy_notify.telemetry.logs import configure_logs
+
+    with installed():
+        from galaxy_notify.channels.webhook_trials import WebhookTrials
+
+    configure_logs(app.settings.log.level, app.settings.log.format)
+    return WebhookTrials(app.settings)
 
 
 class Opened(NamedTuple):

@@ -145,7 +145,7 @@ def test_test__shows_the_answer(command: CommandLine, owner: WebhookOwner) -> No
     assert (told["outcome"], told["status"], told["response"]) == ("delivered", 200, "thanks")
     [received] = owner.received
     assert received.verified(added["secret"]) == told["webhook_id"]
-    assert received.event["type"] == "galaxy_notify.test"
+    assert received.event["type"] == "galaxy-notify.test"
     assert received.event["event_id"] == told["event_id"]
     [attempt] = lines(command.run("webhooks", "attempts", added["id"], "--json").stdout)
     assert (attempt["event_id"], attempt["status"]) == (told["event_id"], 200)

@@ -11,6 +11,7 @@ import pytest
 from tests.support.api import ApiProcess, api_on, entry, problem
 from tests.support.contacts import toml_settings
 from tests.support.servers import Server
+from tests.support.webhook_owner import webhook_owner
 
 PATH = "/v1/users/u1/webhooks"
 URL = "https://1.1.1.1/hooks/path"
@@ -85,6 +86,26 @@ def test_webhooks__are_changed(clients: dict[str, httpx.Client]) -> None:
     assert ann.get(f"{one}/attempts").json() == {"id": added["id"], "user": "u1", "attempts": []}
     assert ann.delete(one).json() == {"id": added["id"], "user": "u1"}
     assert ann.get(PATH).json()["webhooks"] == []
+
+
+def test_webhooks__are_tested(server: Server) -> None:
+    """The answer of the endpoint is told, whatever it was, and kept among the attempts."""
+    settings = toml_settings()
+    with webhook_owner() as owner:
+        settings |= {f"channels.hooks__{name}": value for name, value in owner.allowed.items()}
+        with api_on(server, **settings) as api, api.client() as client:
+            added = client.post(PATH, json={"url": owner.url, "types": ["a.b"]}).json()
+            one = f"{PATH}/{added['id']}"
+            done = client.post(f"{one}:test").json()
+            assert (done["outcome"], done["status"], done["response"]) == (
+                *("delivered", 200),
+                "thanks",
+            )
+            assert owner.received[0].verified(added["secret"]) == done["webhook_id"]
+            owner.status = 500
+            assert client.post(f"{one}:test").json()["outcome"] == "transient"
+            attempts = client.get(f"{one}/attempts?limit=5").json()["attempts"]
+            assert [attempt["status"] for attempt in attempts] == [500, 200]
 
 
 def test_webhooks__that_are_not_there(clients: dict[str, httpx.Client]) -> None:
