@@ -19,6 +19,7 @@ from galaxy_notify.contacts.contact_input import check_channel, read_contact
 from galaxy_notify.contacts.opening import open_book
 from galaxy_notify.contacts.sealing import ContactPlace
 from galaxy_notify.contacts.webhook_data import (
+    WebhookData,
     WebhookSecret,
     check_webhook_data,
     read_webhook_data,
@@ -63,10 +64,10 @@ class WebhookEndpoints:
             raise ConfigurationError("channels: none of them is of kind webhook")
         self._now_ms = now_ms or _now_ms
 
-    def channel(self, name: str = "") -> str:
+    def channel(self, name: object = None) -> str:
         """Return a channel of kind webhook: this one, or the only one. Raises `InvalidContact`."""
         only = next(iter(self._channels)) if len(self._channels) == 1 else ""
-        return check_channel(name or only, self._channels)
+        return check_channel(only if name is None else name, self._channels)
 
     def of(self, key_space: KeySpace, user: str) -> Flow[UserEndpoints]:
         """Return all endpoints of a user."""
@@ -103,7 +104,7 @@ class WebhookEndpoints:
         secret = new_secret()
         data = {"types": wanted.types, "headers": wanted.headers, "secrets": [{"secret": secret}]}
         given = {
-            "channel": self.channel(wanted.channel),
+            "channel": self.channel(wanted.channel or None),
             "address": wanted.url,
             "id": endpoint_id(wanted.user),
             "data": _checked(data),
@@ -124,8 +125,8 @@ class WebhookEndpoints:
         def rotated(now: Contact) -> Contact:
             data = read_webhook_data(now.data)
             old = () if at_once else _leaving(data.secrets, now_ms)
-            renewed = replace(data, secrets=(WebhookSecret(secret), *old))
-            return replace(now, data=renewed.as_data())
+            used = WebhookData(secrets=(WebhookSecret(secret), *old)).as_data()
+            return replace(now, data={**now.data, "secrets": used["secrets"]})
 
         found = yield from self._update(key_space, user, name, rotated)
         return found and replace(found, secret=secret)
@@ -137,7 +138,7 @@ class WebhookEndpoints:
         def enabled(now: Contact) -> Contact:
             if not now.is_disabled:
                 return now
-            data = replace(read_webhook_data(now.data), enabled_at_ms=now_ms).as_data()
+            data = {**now.data, "enabled_at_ms": now_ms}
             return replace(now, data=data, disabled_at_ms=None, disabled_reason="")
 
         return (yield from self._update(key_space, user, name, enabled))

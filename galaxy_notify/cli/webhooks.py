@@ -83,7 +83,7 @@ def add(app: Application, /, user: str, url: str, headers: str | None, **options
     from galaxy_notify.channels.webhook_endpoint import NewEndpoint
 
     as_json = options.pop("as_json")
-    options["channel"] = endpoints.channel(options["channel"])
+    options["channel"] = endpoints.channel(options["channel"] or None)
     own: Any = _read_json(headers) if headers else {}
     wanted = NewEndpoint(user, url, headers=own, **options)
 

@@ -75,12 +75,13 @@ async def add_webhook(request: Request, client: ProducerOrOperator, user: User) 
     """Add an endpoint; its secret is in this answer only."""
     asked = _asked(request, client)
     body = await json_object(request, "url", "types", "headers", "channel")
-    url, named = body.get("url"), body.get("channel") or ""
+    given = {name: value for name, value in body.items() if value is not None}
+    url = given.pop("url", None)
     if not isinstance(url, str):
         raise not_valid("url", "must be text")
-    channel = asked.endpoints.channel(named)
-    wanted = NewEndpoint(user, url, body.get("types") or (), body.get("headers") or {}, channel)
+    channel = asked.endpoints.channel(given.pop("channel", None))
     await asked.state.trials.check(channel, url)
+    wanted = NewEndpoint(user, url, **given, channel=channel)
     added = await asked.change(lambda key_space: asked.endpoints.add(key_space, wanted))
     return answer(added.document(), 201)
 
