@@ -33,6 +33,7 @@ from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
     from galaxy_notify.operations.status import DeploymentStatus
+    from galaxy_notify.redis_inspect.external import ExternalChannel
     from galaxy_notify.redis_inspect.feed import FeedState
     from galaxy_notify.redis_inspect.inspector import ChannelBacklog
     from galaxy_notify.redis_inspect.memory import MemoryUse
@@ -137,15 +138,24 @@ def _alarms(status: DeploymentStatus) -> Iterator[str]:
 
 def _channels(status: DeploymentStatus) -> list[str]:
     header = ("channel", "scheduled", "due", "overdue", "oldest", "leased", "dead", "")
-    rows = (_channel(name, backlog, status.shards) for name, backlog in status.channels.items())
+    rows = (
+        _channel(name, backlog, status.shards, status.external.get(name))
+        for name, backlog in status.channels.items()
+    )
     return table(header, rows, indent=_INDENT)
 
 
-def _channel(name: str, backlog: ChannelBacklog, shards: int) -> list[Cell]:
+def _channel(
+    name: str, backlog: ChannelBacklog, shards: int, external: ExternalChannel | None
+) -> list[Cell]:
+    """Return the row of a channel; of an external one its last cell says how many hosts rest."""
     late = backlog.oldest_overdue_ms
     paused = "paused"
     if backlog.paused_shards < shards:  # an interrupted pause is not on every shard
         paused = f"paused on {backlog.paused_shards} of {plural(shards, 'shard')}"
+    state = warn(paused) if backlog.paused else good("open")
+    if external and external.breakers_open and not backlog.paused:
+        state = warn(f"{plural(external.breakers_open, 'host')} not answering")
     return [
         name,
         backlog.scheduled,
@@ -154,7 +164,7 @@ def _channel(name: str, backlog: ChannelBacklog, shards: int) -> list[Cell]:
         warn(duration(late)) if late else None,
         backlog.leased,
         warn(count(backlog.dead)) if backlog.dead else 0,
-        warn(paused) if backlog.paused else good("open"),
+        state,
     ]
 
 

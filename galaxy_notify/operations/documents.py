@@ -132,6 +132,9 @@ class ShownNotification:
 class ChannelStatus:
     """What waits in a channel: ``scheduled`` routes (the leased ones among them), ``due`` and not
     leased, ``overdue`` for more than a second, dead; for how long it is paused, on which shards.
+
+    ``kind`` is that of an external channel which a worker serves now, else None; ``breakers_open``
+    counts hosts that rest since they do not answer.
     """
 
     scheduled: int
@@ -143,6 +146,8 @@ class ChannelStatus:
     paused: bool
     paused_s: float | None
     paused_shards: int
+    kind: str | None = None
+    breakers_open: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from galaxy_notify.operations.refusal import refusal
+from galaxy_notify.redis_inspect.external import ExternalChannel, read_external
 from galaxy_notify.redis_inspect.feed import FeedState, read_feed
 from galaxy_notify.redis_inspect.gateways import Gateway, read_delays, read_gateways
 from galaxy_notify.redis_inspect.inspector import ChannelBacklog, read_backlogs
@@ -43,6 +44,8 @@ class DeploymentStatus:
     gateway_delays: Mapping[str, int] = field(default_factory=dict)
     #: None for a deployment without a feed.
     feed: FeedState | None = None
+    #: Those that workers serve now.
+    external: Mapping[str, ExternalChannel] = field(default_factory=dict)
 
     @property
     def alive(self) -> list[Worker]:
@@ -55,7 +58,10 @@ class DeploymentStatus:
             "at_ms": self.at_ms,
             "server": {"flavour": self.server.flavour, "version": self.server.version},
             "shards": self.shards,
-            "channels": {name: _channel(backlog) for name, backlog in self.channels.items()},
+            "channels": {
+                name: _channel(backlog) | _external(self.external.get(name))
+                for name, backlog in self.channels.items()
+            },
             "totals": self.totals | {f"skipped:{why}": n for why, n in self.skipped.items() if n},
             "streams": {stream.key: _stream(stream) for stream in self.streams},
             "workers": [asdict(worker) for worker in self.workers],
@@ -80,6 +86,7 @@ def read_status(
     """
     now_ms = server_now(deployment)
     totals, streams = read_totals(deployment), read_streams(deployment)
+    workers = read_workers(deployment, now_ms)
     return DeploymentStatus(
         now_ms,
         read_server_name(deployment),
@@ -88,12 +95,13 @@ def read_status(
         {name: totals.get(name, 0) for name in TOTALS},
         {name.partition(":")[2]: totals.get(name, 0) for name in SKIPPED},
         streams,
-        read_workers(deployment, now_ms),
+        workers,
         read_server_state(deployment),
         read_memory(deployment) if with_memory else None,
         read_gateways(deployment, now_ms),
         read_delays(deployment, streams, now_ms),
         read_feed(deployment, streams, now_ms, is_expected=has_feed),
+        read_external(deployment, workers),
     )
 
 
@@ -108,6 +116,13 @@ def _channel(backlog: ChannelBacklog) -> dict[str, object]:
         "paused": backlog.paused,
         "paused_s": None if backlog.paused_ms is None else backlog.paused_ms / 1000,
         "paused_shards": backlog.paused_shards,
+    }
+
+
+def _external(reported: ExternalChannel | None) -> dict[str, object]:
+    return {
+        "kind": reported and reported.kind,
+        "breakers_open": reported.breakers_open if reported else 0,
     }
 
 

@@ -21,6 +21,7 @@ from galaxy_notify.redis_client.retries import LONGEST_MS, OutageLog, Retry, Ret
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.publish_call import PublishTerms
 from galaxy_notify.redis_state.shared_settings import SharedSettings
+from galaxy_notify.redis_state.worker_process import EXTERNAL
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger
@@ -162,8 +163,9 @@ class PublisherState:
 
     def show_breakers(self, resting: Mapping[str, int]) -> None:
         """Report how many hosts of each external channel rest, with the next beat of the worker."""
-        shown = {name: count for name, count in resting.items() if count}
-        self.about["breakers_open"] = json.dumps(shown)
+        channels = self.settings.channels
+        shown = {name: [channels[name].kind, count] for name, count in resting.items()}
+        self.about[EXTERNAL] = json.dumps(shown)
 
     @property
     def retry_policy(self) -> RetryPolicy:

@@ -9,6 +9,10 @@ from typing import Final, Literal
 #: ``unknown``: on another machine, in another container, or the system does not say.
 ProcessState = Literal["running", "stopped", "gone", "unknown"]
 
+#: The field of a worker's hash with the external channels it serves, as JSON: the kind of each, and
+#: how many hosts rest.
+EXTERNAL: Final = "external"
+
 _PROC: Final = Path("/proc")
 # Fields of /proc/PID/stat behind the name, which may hold anything: the state, the start time.
 _STATE, _STARTED = 0, 19

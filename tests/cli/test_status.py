@@ -18,7 +18,7 @@ from tests.support.servers import Server
 from tests.support.wait import HANG_S
 
 CHANNEL_KEYS = ["scheduled", "due", "overdue", "oldest_overdue_s", "leased", "dead", "paused"]
-CHANNEL_KEYS += ["paused_s", "paused_shards"]
+CHANNEL_KEYS += ["paused_s", "paused_shards", "kind", "breakers_open"]
 TOTALS = ["accepted", "published", "retried", "dead_lettered", "replayed", "purged"]
 TOTALS += ["cancelled", "expired", "skipped", "abandoned"]
 LONG_AGO_MS = 120_000
@@ -82,7 +82,7 @@ def test_status__has_exactly_the_agreed_shape(
 
 def test_status__of_nothing_is_all_zero(command: CommandLine, any_server: Server) -> None:
     """An empty server is told as one, and nothing is written to it."""
-    zeros = [0, 0, 0, 0.0, 0, 0, False, None, 0]
+    zeros = [0, 0, 0, 0.0, 0, 0, False, None, 0, None, 0]
     assert channel(command) == dict(zip(CHANNEL_KEYS, zeros, strict=True))
     with any_server.client() as client:
         assert client.dbsize() == 0

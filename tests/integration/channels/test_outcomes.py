@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -11,11 +12,13 @@ import pytest
 from galaxy_notify.channels.attempt import Attempt
 from galaxy_notify.channels.delivery import Delivery
 from galaxy_notify.channels.endings import DueRoute
+from galaxy_notify.redis_state.worker_process import EXTERNAL
 from tests.support.channel_world import (
     BLOCKED,
     BUSY,
     DELIVERED,
     GONE,
+    MINE,
     REFUSED,
     SILENT,
     UNREACHABLE,
@@ -252,8 +255,9 @@ def test_max_late__a_host_that_stays_silent_makes_dead_letters(make: MakeWorld) 
         async with world.working():
             await until(lambda: len(world.kind.sent) >= 5, "the host rests")
             await until(dead, "one has waited too long")
-            shown = world.publisher.about
-            await until(lambda: "mine" in shown.get("breakers_open", ""), "the breaker is shown")
+            about = world.publisher.about
+            shown = json.dumps({"mine": [MINE, 1]})
+            await until(lambda: about.get(EXTERNAL) == shown, "the breaker is shown")
         failure = world.deployment.route(dead()[0]).failure
         assert failure
         assert failure.failure_class == "endpoint_down"
