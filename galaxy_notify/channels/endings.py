@@ -33,13 +33,17 @@ _OPEN: Final = frozenset({"timeout", "disconnected", "garbled"})
 
 
 class Ending(NamedTuple):
-    """What becomes of a claimed route, with what is known about it for logs and metrics."""
+    """What becomes of a claimed route, with what is known about it for logs and metrics.
+
+    *was_sent* says whether an attempt was made for it, which counts for the channel's rate.
+    """
 
     outcome: DeliveryOutcome | Correction
     notification: Notification | None = None
     route: Route | None = None
     failure: Failure | None = None
     detail: str = ""
+    was_sent: bool = False
 
     @property
     def member(self) -> bytes:

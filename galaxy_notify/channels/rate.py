@@ -7,7 +7,8 @@ from typing import Final, Protocol
 
 from galaxy_notify.redis_state.rate import Taken
 
-#: What is taken and not used is lost after this time, or it would be a burst beyond the rate.
+#: What is taken and not used is lost after this time, or it would be a burst beyond the rate; of a
+#: slow rate, when the next one is there.
 _KEPT_S: Final = 1.0
 #: A process takes what it needs for this time at once: a call for each send would double the calls.
 _AHEAD_S: Final = 0.05
@@ -28,6 +29,7 @@ class Rate:
         self._interval_us = max(1, round(_US / sends_per_s))
         self._burst = max(1, int(sends_per_s * _SAVED_S))
         self._wanted = max(1, int(sends_per_s * _AHEAD_S))
+        self._kept_s = max(_KEPT_S, 1 / sends_per_s)
         self._take = take
         self._left = 0
         self._lost_at = 0.0
@@ -40,9 +42,12 @@ class Rate:
             taken = await self._take(
                 interval_us=self._interval_us, burst=self._burst, wanted=self._wanted
             )
-            if not taken.sends:
+            if taken.sends:
+                self._left += taken.sends
+                self._lost_at = monotonic() + self._kept_s
+            # One may have been handed back meanwhile.
+            if not self._left:
                 return taken.pause_ms / 1000
-            self._left, self._lost_at = taken.sends, monotonic() + _KEPT_S
         self._left -= 1
         return 0.0
 

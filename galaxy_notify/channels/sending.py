@@ -135,7 +135,8 @@ class Sending:
             here = [Result(targets[0], Busy(_OWN_FAULT_MS, rests=False))]
             return self._endings.after(due, [*results, *here])
         await self._disable(due, results)
-        return self._endings.after(due, results)
+        was_sent = any(isinstance(one.got, Attempt) for one in results)
+        return self._endings.after(due, results)._replace(was_sent=was_sent)
 
     async def _send_one(self, due: DueRoute, target: Target, deadline: float) -> Attempt | Busy:
         permit = await self._hosts.enter(target.host)

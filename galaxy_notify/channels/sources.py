@@ -152,9 +152,12 @@ class Sources:
         return None
 
     def unused(self) -> None:
-        """Hand a send back to the rate: the claim found nothing."""
+        """Hand a send back to the rate: the claim found nothing, or nothing was sent for it."""
         if self._rate is not None:
             self._rate.give_back()
+            # Another place may have been turned away meanwhile.
+            self._rate_at = 0.0
+            self.wake()
 
     def wake(self) -> None:
         """Look again: the state of a source has changed."""

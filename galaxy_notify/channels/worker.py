@@ -78,9 +78,15 @@ class ChannelWorker:
         """Send one route and record how it ends."""
         if held.claimed.abandoned:
             self._reporter.abandoned(held.claimed.abandoned)
-        ending = self._known.take(held.claimed) or await self._sending.send(held)
+        ending = self._known.take(held.claimed)
+        if ending is None and self.sources.is_stopping:
+            ending = Ending(Release(held.claimed.member, 0))
+        if ending is None:
+            ending = await self._sending.send(held)
+        if not ending.was_sent:
+            self.sources.unused()
         if not await self._record(held, ending) and not isinstance(ending.outcome, Release):
-            self._known.keep(held.claimed, ending)
+            self._known.keep(held.claimed, ending._replace(was_sent=False))
             self._reporter.outcome_kept(ending)
 
     async def _record(self, held: Held, ending: Ending) -> bool:
@@ -98,11 +104,14 @@ class ChannelWorker:
             except RedisFault as error:
                 is_repeat = True
                 await source.shard.failed(error)
-            now = monotonic()
-            wait_s = max(pause_s, source.shard.retry_at - now)
-            if now + wait_s >= last:
+            left_s = last - monotonic()
+            if left_s <= 0:
                 return False
-            await asyncio.sleep(wait_s)
+            await asyncio.sleep(min(left_s, pause_s))
+            now = monotonic()
+            # A place that tries now may set this far ahead, and it ends early if Redis answers.
+            if min(last, source.shard.retry_at) > now:
+                await source.shard.wait(min(last, source.shard.retry_at) - now)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _recorded(self, held: Held, ending: Ending, *, is_repeat: bool) -> bool:
