@@ -9,6 +9,7 @@ take the places of all others.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import threading
 import time
@@ -16,6 +17,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Final, TypeVar
 
+from galaxy_notify.channels.dialing import OWN_FAULTS
 from galaxy_notify.channels.guard import is_address
 
 _LOOK_UP_S: Final = 2.0
@@ -56,8 +58,9 @@ class Resolver:
     async def addresses(self, host: str) -> Sequence[str]:
         """Return the addresses of a host; an address is its own.
 
-        Raises `LookUpFailed` where there is none, or no answer within two seconds. Nothing is
-        checked here.
+        Raises `LookUpFailed` where there is none, or no answer within two seconds, any other
+        `OSError` only where this machine has no more threads, sockets or memory. Nothing is checked
+        here.
         """
         if is_address(host):
             return (host,)
@@ -81,7 +84,13 @@ class Resolver:
     def _ask(self, host: str) -> _Question:
         question = self._questions[host] = _Question()
         question.task = asyncio.create_task(self._answered(host, question))
-        question.task.add_done_callback(lambda _: self._questions.pop(host))
+
+        def ended(task: asyncio.Task[Sequence[str] | LookUpFailed]) -> None:
+            self._questions.pop(host)
+            if not task.cancelled():
+                task.exception()  # looked at: its callers may have waited too long for it
+
+        question.task.add_done_callback(ended)
         return question
 
     async def _answered(self, host: str, question: _Question) -> Sequence[str] | LookUpFailed:
@@ -93,6 +102,8 @@ class Resolver:
             try:
                 found = await _in_thread(self._look_up, host)
             except OSError as error:
+                if error.errno in OWN_FAULTS:
+                    raise
                 return LookUpFailed(f"the name was not found: {error.strerror or error}")
             if not found:
                 return LookUpFailed("the name has no address")
@@ -161,7 +172,10 @@ async def _in_thread(work: Callable[[str], T], argument: str) -> T:
         with suppress(RuntimeError):  # the loop is closed: no caller waits
             loop.call_soon_threadsafe(settle, result, error)
 
-    threading.Thread(target=run, name="look-up", daemon=True).start()
+    try:
+        threading.Thread(target=run, name="look-up", daemon=True).start()
+    except RuntimeError as error:
+        raise OSError(errno.ENOMEM, "no more threads") from error
     return await future
 
 

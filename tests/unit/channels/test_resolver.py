@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 
 from galaxy_notify.channels import resolver as module
+from galaxy_notify.channels.dialing import OWN_FAULTS
 from galaxy_notify.channels.resolver import LookUpFailed, Resolver, look_up_by_system
 from tests.support.wait import HANG_S, until
 
@@ -194,3 +196,26 @@ def test_system__knows_this_machine() -> None:
     """From its hosts file."""
     assert {*look_up_by_system("localhost")} & {"127.0.0.1", "::1"}
     assert look_up_by_system("127.0.0.1") == ["127.0.0.1"]
+
+
+def test_addresses__without_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that has no more threads says nothing of the name, nor does one without sockets."""
+
+    async def scenario(server: NameServer) -> None:
+        def refuse(thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        with monkeypatch.context() as patched, pytest.raises(OSError, match="threads") as raised:
+            patched.setattr(threading.Thread, "start", refuse)
+            await Resolver(server).addresses("a.example")
+        assert raised.value.errno in OWN_FAULTS
+
+        def full(name: str) -> Sequence[str]:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        with pytest.raises(OSError, match="Too many") as raised:
+            await Resolver(full).addresses("a.example")
+        assert not isinstance(raised.value, LookUpFailed)
+        assert await Resolver(server).addresses("a.example")
+
+    run(scenario)
