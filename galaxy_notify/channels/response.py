@@ -23,6 +23,8 @@ class Response:
 
     def __init__(self) -> None:
         self.status: int | None = None
+        #: The request may have arrived.
+        self.is_awaited = False
         self.retry_after = ""
         self.body = b""
         #: Nothing more is wanted: it is complete, or all that is kept of it is there.

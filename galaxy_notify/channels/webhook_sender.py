@@ -60,7 +60,7 @@ class WebhookSender:
                 await self._exchange(endpoint, request, response, limit)
         except (OSError, Garbled) as error:
             if response.status is None:
-                return failed(error)
+                return _unanswered(error, response)
         if response.status is None:
             return Attempt("transient", "disconnected", "it closed the connection without answer")
         return answered(response.status, response.retry_after, response.body)
@@ -74,6 +74,7 @@ class WebhookSender:
         self, endpoint: Endpoint, request: bytes, response: Response, limit: asyncio.Timeout
     ) -> None:
         wire = self._idle.take(endpoint.origin) or await self._connect(endpoint)
+        response.is_awaited = True
         try:
             # It may have answered before it had read all, and closed the connection.
             with suppress(ConnectionError):
@@ -112,6 +113,15 @@ async def _read(wire: Wire, response: Response, limit: asyncio.Timeout) -> None:
         if waited and response.status is not None:
             rest = asyncio.get_running_loop().time() + _REST_S
             limit.reschedule(min(rest, limit.when() or rest))
+
+
+def _unanswered(error: Exception, response: Response) -> Attempt:
+    """Return the attempt that an error ended; whether the request may have arrived shows in it."""
+    if response.is_awaited and isinstance(error, ssl.SSLError):
+        return failed(error)._replace(reason="disconnected")
+    if not response.is_awaited and isinstance(error, TimeoutError):
+        return Attempt("transient", "connect", "no connection in time")
+    return failed(error)
 
 
 def _head(endpoint: Endpoint, headers: Mapping[str, str], length: int) -> bytes:

@@ -80,6 +80,11 @@ class TlsWire(Wire):
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = tls.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
 
+    @property
+    def is_quiet(self) -> bool:
+        """As of any wire; nothing was read from the socket that was not asked for, either."""
+        return not (self._incoming.pending or self._tls.pending()) and super().is_quiet
+
     async def shake_hands(self) -> None:
         """Agree on keys, and check the certificate; raises `ssl.SSLError`."""
         await self._with_socket(self._tls.do_handshake)

@@ -42,12 +42,15 @@ ENDS_BY_ITSELF: dict[str, tuple[str, str, int | None]] = {
     "garbage": ("transient", "garbled", None),
     "speaks_first": ("transient", "garbled", None),
     "two_lengths": ("transient", "garbled", None),
+    "no_record": ("transient", "garbled", None),
     "no_answer": ("transient", "disconnected", None),
     "resets": ("transient", "disconnected", None),
     "tls": ("delivered", "", 200),
     "tls_gigabyte": ("delivered", "", 200),
     "tls_interim": ("transient", "garbled", None),
     "tls_many_headers": ("transient", "garbled", None),
+    # The request may have arrived: for a channel that sends at most once, that matters.
+    "tls_no_record": ("transient", "disconnected", None),
     "tls_resets": ("transient", "disconnected", None),
     "tls_expired": ("transient", "tls", None),
     "tls_other_host": ("transient", "tls", None),
@@ -120,7 +123,9 @@ def test_rowe4__attempt_ends_at_its_deadline(sinks: Sinks, kind: str) -> None:
     """A slow answer, or none; a sink that does not read gets the largest body, too."""
     body = b"x" * MOST_BODY if "deaf" in kind else b"{}"
     attempts, taken = _attempts(sinks, kind, _NEAR_S, body=body)
-    assert {(each.outcome, each.reason) for each in attempts} == {("transient", "timeout")}
+    assert {each.outcome for each in attempts} == {"transient"}
+    # A slow machine has not shaken hands by then.
+    assert {each.reason for each in attempts} <= {"timeout", *(["connect"] * ("tls" in kind))}
     assert taken < _MOST_BYTES
 
 
@@ -138,11 +143,10 @@ def test_rowe4__server_without_tls(sinks: Sinks) -> None:
     assert {(each.outcome, each.reason) for each in attempts} == {("transient", "tls")}
 
 
-@pytest.mark.parametrize("scheme", ["http", "https"])
-def test_rowe4__nothing_answers_the_handshake(sinks: Sinks, scheme: str) -> None:
-    """That of TLS; or there is no answer at all."""
-    attempts, _ = _attempts(sinks, "silent", _NEAR_S, scheme=scheme)
-    assert {(each.outcome, each.reason) for each in attempts} == {("transient", "timeout")}
+def test_rowe4__nothing_answers_the_handshake(sinks: Sinks) -> None:
+    """Nothing was sent by then, so it is as if there was no connection."""
+    attempts, _ = _attempts(sinks, "silent", _NEAR_S, scheme="https")
+    assert {(each.outcome, each.reason) for each in attempts} == {("transient", "connect")}
 
 
 def test_rowe4__no_connection_in_time() -> None:
@@ -161,4 +165,6 @@ def test_rowe4__no_connection_in_time() -> None:
             return attempts
 
         attempts = asyncio.run(scenario())
-    assert {(each.outcome, each.reason) for each in attempts} == {("transient", "timeout")}
+    assert {each.outcome for each in attempts} == {"transient"}
+    # What fits into the queue waits for an answer.
+    assert {each.reason for each in attempts} in ({"connect"}, {"connect", "timeout"})

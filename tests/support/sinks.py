@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import os
 import socket
 import ssl
 import struct
@@ -80,6 +81,13 @@ async def _speaks_first(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
     await reader.read()
 
 
+async def _no_record(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer past TLS, if there is any."""
+    await reader.readuntil(b"\r\n\r\n")
+    os.write(writer.get_extra_info("socket").fileno(), b"no record" * 10)
+    await reader.read()
+
+
 def _drips(first: bytes, then: bytes) -> Behaviour:
     """Return the behaviour that answers with one text at once, then with a byte each second."""
 
@@ -141,6 +149,7 @@ KINDS: Final[Mapping[str, Behaviour]] = {
     "garbage": _repeats(b"", bytes(range(256)) * 10),
     "speaks_first": _speaks_first,
     "two_lengths": _says(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nok"),
+    "no_record": _no_record,
     "no_answer": _closes(reading=True, reset=False),
     "half_an_answer": _says(b"HTTP/1.1 200 OK\r\nContent-Le"),
     "resets": _closes(reading=True, reset=True),
@@ -154,6 +163,7 @@ TLS_KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "tls_many_headers": ("many_headers", "valid"),
     "tls_drips_head": ("drips_head", "valid"),
     "tls_deaf": ("deaf", "valid"),
+    "tls_no_record": ("no_record", "valid"),
     "tls_resets": ("resets", "valid"),
     "tls_expired": ("ok", "expired"),
     "tls_other_host": ("ok", "other"),

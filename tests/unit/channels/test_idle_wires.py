@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from galaxy_notify.channels import idle_wires as module
 from galaxy_notify.channels.idle_wires import IdleWires
-from galaxy_notify.channels.wire import Wire
+from galaxy_notify.channels.wire import TlsWire, Wire
 from tests.support.wait import HANG_S, until
 
 ORIGIN = "https://a.example:443"
@@ -126,5 +127,20 @@ def test_allowance__begins_again_with_each_request() -> None:
             idle.put(ORIGIN, wire)
             assert idle.take(ORIGIN) is wire
         wire.close()
+
+    run(scenario)
+
+
+def test_take__leaves_a_wire_with_more_than_was_asked_for() -> None:
+    """Behind TLS, what was read from the socket already is not taken for the next answer."""
+
+    async def scenario(idle: IdleWires, ends: Ends) -> None:
+        wire = TlsWire(ends.wire()._socket, ssl.create_default_context(), "a.example")
+        idle.put(ORIGIN, wire)
+        assert idle.take(ORIGIN) is wire
+        wire._incoming.write(b"more")
+        idle.put(ORIGIN, wire)
+        assert idle.take(ORIGIN) is None
+        assert ends.is_closed(0)
 
     run(scenario)

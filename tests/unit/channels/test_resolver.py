@@ -205,9 +205,10 @@ def test_addresses__without_threads(monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(thread: threading.Thread) -> None:
             raise RuntimeError("can't start new thread")
 
-        with monkeypatch.context() as patched, pytest.raises(OSError, match="threads") as raised:
+        with monkeypatch.context() as patched:
             patched.setattr(threading.Thread, "start", refuse)
-            await Resolver(server).addresses("a.example")
+            with pytest.raises(OSError, match="threads") as raised:
+                await Resolver(server).addresses("a.example")
         assert raised.value.errno in OWN_FAULTS
 
         def full(name: str) -> Sequence[str]:
