@@ -33,6 +33,7 @@ class Lookup:
         check_callable("contacts.lookup", found, ("user", "channel"), asynchronous=True)
         self._find = cast("Find", found)
         self._channels = settings.channels
+        self._calls: set[asyncio.Task[Sequence[Any]]] = set()
 
     async def of(self, user: str, channel: str) -> tuple[Contact, ...]:
         """Return the contacts of a user of a channel.
@@ -40,14 +41,7 @@ class Lookup:
         An id is a digest of the address where none is given. Raises `Unavailable` where the
         function fails, takes longer than `LOOKUP_S`, or returns what is no list of contacts.
         """
-        try:
-            async with asyncio.timeout(LOOKUP_S):
-                found = await self._find(user, channel)
-        except TimeoutError:
-            raise Unavailable(f"contacts.lookup took over {LOOKUP_S:g} s", code="timeout") from None
-        except Exception as error:  # whatever it raises, its user waits for the next attempt
-            reason = f"contacts.lookup failed: {type(error).__name__}"
-            raise Unavailable(reason, code="connection") from error
+        found = await self._found(user, channel)
         try:
             wanted = read_contacts(found, {channel: self._channels[channel]}, channel)
         except InvalidContact as error:
@@ -58,6 +52,34 @@ class Lookup:
             Contact(one.id or _id_of(one.address), channel, kind, one.address, one.data, 0)
             for one in wanted
         )
+
+    async def _found(self, user: str, channel: str) -> Sequence[Any]:
+        """Call the function; it is not waited for after its time, even if it does not end then."""
+        task = asyncio.create_task(_call(self._find, user, channel))
+        self._calls.add(task)
+        task.add_done_callback(self._ended)
+        await asyncio.wait({task}, timeout=LOOKUP_S)
+        if not task.done():
+            task.cancel()
+            raise Unavailable(f"contacts.lookup took over {LOOKUP_S:g} s", code="timeout")
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is None:
+            return task.result()
+        # Whatever it raises, its user waits for the next attempt.
+        reason = f"contacts.lookup failed: {type(error).__name__}"
+        raise Unavailable(reason, code="connection") from error
+
+    def _ended(self, task: asyncio.Task[Sequence[Any]]) -> None:
+        self._calls.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at: nobody may wait for it any more
+
+
+async def _call(find: Find, user: str, channel: str) -> Sequence[Any]:
+    try:
+        return await find(user, channel)
+    except SystemExit as error:  # it would end the process
+        raise RuntimeError(f"the function called exit({error.code!r})") from error
 
 
 def _id_of(address: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from galaxy_notify.contacts.lookup import Lookup
 from galaxy_notify.errors import ConfigurationError, Unavailable
 from galaxy_notify.settings import settings_from
 from tests.support.contacts import EMAIL, sections
+from tests.support.wait import until
 
 Found = Callable[[str, str], Awaitable[Any]]
 found: Any = None
@@ -53,6 +55,8 @@ def test_lookup__makes_contacts() -> None:
         ([{"address": EMAIL, "channel": "hooks"}], r"returned \[0\].channel"),
         ([{"address": str(n)} for n in range(21)], "more than 20"),
         (ValueError(EMAIL), "^contacts.lookup failed: ValueError$"),
+        (asyncio.CancelledError(EMAIL), "^contacts.lookup failed: CancelledError$"),
+        (SystemExit(EMAIL), "^contacts.lookup failed: RuntimeError$"),
     ],
 )
 def test_lookup__failures_are_outages(value: Any, said: str) -> None:
@@ -74,6 +78,32 @@ def test_lookup__is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(Unavailable, match=r"contacts\.lookup took over"):
         asyncio.run(wait())
+
+
+def test_lookup__that_does_not_end_when_it_is_cancelled_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody waits for it, and it may go on."""
+    monkeypatch.setattr(lookup, "LOOKUP_S", 0.01)
+    settings = settings_from(sections(lookup=f"{__name__}:find"))
+
+    async def scenario() -> None:
+        global found
+        release = asyncio.Event()
+
+        async def stubborn() -> None:
+            while not release.is_set():
+                with suppress(asyncio.CancelledError):
+                    await release.wait()
+
+        found = asyncio.ensure_future(stubborn())
+        lookups = Lookup(settings)
+        with pytest.raises(Unavailable, match="took over"):
+            await lookups.of("u1", "mine")
+        release.set()
+        await until(lambda: not lookups._calls, "it has ended")
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("name", ["nowhere", "looked_up", "sections"])
