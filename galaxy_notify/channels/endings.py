@@ -10,6 +10,7 @@ from galaxy_notify.channels.attempt import Attempt
 from galaxy_notify.channels.hosts import Busy
 from galaxy_notify.channels.kind import Target
 from galaxy_notify.channels.schedule import Schedule
+from galaxy_notify.encoding import payload
 from galaxy_notify.errors import Corrupt
 from galaxy_notify.model import ids
 from galaxy_notify.model.live_event import LiveEvent, live_event
@@ -26,7 +27,6 @@ from galaxy_notify.redis_state.settlement import (
     Release,
     RetryLater,
 )
-from galaxy_notify.settings.channels import ChannelSettings
 
 #: Failures that leave it open whether the other side has it.
 _OPEN: Final = frozenset({"timeout", "disconnected", "garbled"})
@@ -87,17 +87,18 @@ class Result(NamedTuple):
 class Endings:
     """Decides how the routes of one channel end."""
 
-    def __init__(self, channel: str, settings: ChannelSettings, publisher: PublisherState) -> None:
-        """Prepare; the policy and the retries of *publisher* may change while routes are sent."""
-        self._channel = channel
-        self._settings = settings
+    def __init__(self, channel: str, publisher: PublisherState) -> None:
         self._publisher = publisher
-        self._prefix = f"{channel}:"
-        self._is_once = settings.delivery == "at_most_once"
+        self._settings = publisher.settings.channels[channel]
+        self._is_once = self._settings.delivery == "at_most_once"
 
     @property
     def _policy(self) -> Policy:
-        return self._publisher.policy
+        return self._publisher.policy  # another one after SIGHUP
+
+    @property
+    def _schedule(self) -> Schedule:
+        return Schedule.from_settings(self._settings, self._publisher.settings.retry)
 
     def read(self, claim: Claim, claimed: ClaimedMember) -> DueRoute | Ending:
         """Return the route to send, or how it ends unsent."""
@@ -120,7 +121,7 @@ class Endings:
             record = claim.records.get(member.notification_id.encode(), b"")
             notification = decode_notification(member.notification_id, record)
             name = ids.event_id(claimed.member.decode(), route.generation)
-            event = live_event(name, notification.payload)
+            event = live_event(name, payload(notification))
         except Corrupt as error:
             return _ruled(judge.unreadable(claimed, error))
         except (KeyError, TypeError) as error:
@@ -133,6 +134,8 @@ class Endings:
 
     def expired(self, due: DueRoute) -> Ending:
         """End a route that is too late: it expired before its first send, or while it failed."""
+        if due.route.done:
+            return self._delivered(due, "it expired before its other addresses had it")
         if self._settings.delay_ms and not due.route.attempts:
             return self.skipped(due, "expires_first")
         state = due.route.expired(self._policy.worker_id)
@@ -140,7 +143,12 @@ class Endings:
         return Ending(outcome, due.notification, due.route)
 
     def skipped(self, due: DueRoute, reason: str) -> Ending:
-        """End a route that is not sent, for one of the reasons `SKIPPED_AT_SEND`."""
+        """End a route that is not sent, for one of the reasons `SKIPPED_AT_SEND`.
+
+        If some address has it, it was delivered: only the others do not get it any more.
+        """
+        if due.route.done:
+            return self._delivered(due, f"its other addresses do not get it: {reason}")
         state = due.route.skipped(self._policy.worker_id, reason)
         outcome = Skip(due.member, state, self._policy.keep_ms(due.notification), reason)
         return Ending(outcome, due.notification, due.route, detail=reason)
@@ -157,37 +165,41 @@ class Endings:
     def after(self, due: DueRoute, results: Sequence[Result]) -> Ending:
         """End a route as the attempts at its addresses say."""
         done = [one.target.id for one in results if _outcome(one) == "delivered"]
+        refused = len(results) - len(done)
         attempts = [one.got for one in results if isinstance(one.got, Attempt)]
         if self._is_once and any(_is_open(attempt) for attempt in attempts):
-            return self._buried(due, "delivery_unknown", _said(attempts), done)
+            return self._buried(due, Failure("delivery_unknown", _said(attempts)), done)
         if failed := [attempt for attempt in attempts if attempt.outcome == "transient"]:
             return self._retried(due, failed, done)
         if busy := [one.got for one in results if isinstance(one.got, Busy)]:
             return self._waiting(due, busy, done)
         if done or due.route.done:
-            return self._delivered(due, len(results) - len(done))
-        if any(attempt.outcome == "gone" for attempt in attempts):
-            return self.skipped(due, "endpoint_disabled")
-        blocked = all(attempt.reason == "blocked" for attempt in attempts)
-        name = "address_blocked" if blocked else "delivery_refused"
-        return self._buried(due, name, _said(attempts))
+            return self._delivered(due, _refusals(refused))
+        return self._refused(due, attempts)
 
-    def _delivered(self, due: DueRoute, refused: int) -> Ending:
-        note = f"{refused} of its addresses refused it" if refused else ""
+    def _refused(self, due: DueRoute, attempts: Sequence[Attempt]) -> Ending:
+        """End a route that no address takes; those that are gone are disabled by now."""
+        refused = [attempt for attempt in attempts if attempt.outcome != "gone"]
+        if not refused:
+            return self.skipped(due, "endpoint_disabled")
+        if all(attempt.reason == "blocked" for attempt in refused):
+            return self._buried(due, Failure("address_blocked", _said(attempts)))
+        return self._buried(due, Failure("delivery_refused", _said(attempts)))
+
+    def _delivered(self, due: DueRoute, note: str) -> Ending:
         state = due.route.delivered(self._policy.worker_id, note)
         outcome = Deliver(due.member, state, self._policy.keep_ms(due.notification))
         return Ending(outcome, due.notification, due.route, detail=note)
 
     def _retried(self, due: DueRoute, failed: Sequence[Attempt], done: Sequence[str]) -> Ending:
-        schedule = Schedule.from_settings(self._settings, self._publisher.settings.retry)
         attempt = due.route.attempts + 1
-        if attempt >= schedule.attempts(due.route):
-            return self._buried(due, "delivery_failed", _said(failed), done)
-        asked = max((one.retry_after_ms or 0 for one in failed), default=0)
-        delay = schedule.delay_ms(attempt, asked)
-        if due.expires_at_ms is not None and due.now_ms + delay >= due.expires_at_ms:
-            return self._delivered(due, len(failed)) if done else self.expired(due)
         failure = Failure("delivery_failed", _said(failed))
+        if attempt >= self._schedule.attempts(due.route):
+            return self._buried(due, failure, done)
+        asked = max((one.retry_after_ms or 0 for one in failed), default=0)
+        delay = self._schedule.delay_ms(attempt, asked)
+        if due.expires_at_ms is not None and due.now_ms + delay >= due.expires_at_ms:
+            return self._delivered(due, _refusals(len(failed))) if done else self.expired(due)
         state = due.route.failed(self._policy.worker_id, failure, done)
         return Ending(RetryLater(due.member, state, delay), due.notification, due.route, failure)
 
@@ -195,18 +207,18 @@ class Endings:
         """Wait for hosts that rest or have enough: this is not an attempt."""
         rests = any(one.rests for one in busy)
         if rests and self.is_too_late(due):
-            return self._buried(due, "endpoint_down", "its host has not answered", done)
+            return self._buried(due, Failure("endpoint_down", "its host has not answered"), done)
         delay = min(max(one.ms for one in busy), LONGEST_RELEASE_MS)
         if not done:
             return self.released(due, delay, "")
         state = due.route.delivered_in_part(self._policy.worker_id, done)
         return Ending(RetryLater(due.member, state, delay), due.notification, due.route)
 
-    def _buried(self, due: DueRoute, name: str, said: str, done: Iterable[str] = ()) -> Ending:
-        failure = Failure(name, said)
+    def _buried(self, due: DueRoute, failure: Failure, done: Iterable[str] = ()) -> Ending:
         worker = self._policy.worker_id
         state = due.route.dead_lettered(worker, failure, attempt=True, done=done)
-        return Ending(GiveUp(due.member, state, name), due.notification, due.route, failure)
+        outcome = GiveUp(due.member, state, failure.failure_class)
+        return Ending(outcome, due.notification, due.route, failure)
 
 
 def _ruled(ruling: Ruling) -> Ending:
@@ -215,6 +227,10 @@ def _ruled(ruling: Ruling) -> Ending:
         name = failure.failure_class if failure else "record_corrupt"
         return Ending(GiveUp(outcome.member, outcome.state, name), None, route, failure, detail)
     return Ending(outcome, None, route, failure, detail)
+
+
+def _refusals(number: int) -> str:
+    return f"{number} of its addresses did not take it" if number else ""
 
 
 def _outcome(result: Result) -> str:

@@ -10,6 +10,8 @@ from random import Random, SystemRandom
 from time import monotonic
 from typing import Final, NamedTuple
 
+from galaxy_notify.channels.line import LONGEST_S, Line
+
 #: Attempts in a row without any answer, after which a host rests.
 FAILURES: Final = 5
 _FIRST_REST_S: Final = 1.0
@@ -25,8 +27,6 @@ _LIKELY_S: Final = 0.1
 _LONGEST_WAIT_S: Final = 0.25
 #: The weight of the last attempt in the average of how long one takes.
 _WEIGHT: Final = 0.2
-#: A line of waiting routes is at most this long; what comes later starts a second line beside it.
-_LONGEST_LINE_S: Final = 600.0
 _REMEMBERED: Final = 10_000
 
 
@@ -55,8 +55,7 @@ class _Host:
     rests_until: float = 0.0
     is_probed: bool = False
     average_s: float = 0.05
-    #: Until when the routes that wait have their turns.
-    line_until: float = 0.0
+    line: Line = field(default_factory=Line)
 
     @property
     def rests(self) -> bool:
@@ -79,8 +78,9 @@ class Hosts:
 
     @property
     def resting(self) -> int:
-        """How many hosts rest."""
-        return sum(host.rests for host in self._hosts.values())
+        """How many hosts rest, and are still waited for."""
+        longest = self._clock() - LONGEST_S
+        return sum(host.rests and host.rests_until > longest for host in self._hosts.values())
 
     async def enter(self, name: str) -> Permit | Busy:
         """Return leave for an attempt, or when to ask again. An empty name has no limits.
@@ -134,7 +134,8 @@ class Hosts:
         if answered:
             if host.rests:
                 # Those in the line come at their times; others need not queue behind them.
-                host.rest_s = host.rests_until = host.line_until = 0.0
+                host.rest_s = host.rests_until = 0.0
+                host.line.end()
             host.failures = 0
             return
         host.failures += 1
@@ -153,11 +154,7 @@ class Hosts:
         now = self._clock()
         begins = max(now, host.rests_until)
         gap = _RESTING_GAP_S if host.rests else max(_BUSY_GAP_S, host.average_s / self._per_host)
-        turn = max(begins, host.line_until) + gap
-        if turn > begins + _LONGEST_LINE_S:
-            turn = begins + gap
-        host.line_until = turn
-        return max(1, round((turn - now) * 1000))
+        return max(1, round((host.line.turn(begins, gap) - now) * 1000))
 
     def _host(self, name: str) -> _Host:
         host = self._hosts.get(name)
