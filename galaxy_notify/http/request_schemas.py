@@ -245,21 +245,19 @@ WEBHOOK: Final[dict[str, Any]] = {
     "additionalProperties": False,
     "required": ["url"],
     "properties": {
-        "url": {"type": "string", "minLength": 1, "maxLength": 2000},
+        "url": {"type": "string", "description": "Of up to 2,000 characters"},
         "types": _optional(
             {
                 "type": "array",
-                "maxItems": 100,
                 "items": {"type": "string", "maxLength": 64},
-                "description": "Types, or how they begin and *; none: all",
+                "description": "Up to 100 types, or how they begin and *; none: all",
             }
         ),
         "headers": _optional(
             {
                 "type": "object",
-                "maxProperties": 20,
                 "additionalProperties": {"type": "string"},
-                "description": "X-… and Authorization only",
+                "description": "Up to 20; X-… and Authorization only",
             }
         ),
         "channel": _optional(

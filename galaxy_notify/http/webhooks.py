@@ -100,7 +100,7 @@ async def remove_webhook(
     return answer({"id": endpoint_id, "user": user})
 
 
-@router.post(f"{_ONE}:rotate", responses=responses(404, 409, 422, ok={200: NewWebhook}))
+@router.post(f"{_ONE}/rotate", responses=responses(404, 409, 422, ok={200: NewWebhook}))
 async def rotate_webhook(
     request: Request,
     client: ProducerOrOperator,
@@ -118,7 +118,7 @@ async def rotate_webhook(
     return answer(_there(found, user, endpoint_id).document())
 
 
-@router.post(f"{_ONE}:enable", responses=responses(404, 409, 422, ok={200: Webhook}))
+@router.post(f"{_ONE}/enable", responses=responses(404, 409, 422, ok={200: Webhook}))
 async def enable_webhook(
     request: Request, client: ProducerOrOperator, user: User, endpoint_id: Id
 ) -> Response:
@@ -130,7 +130,7 @@ async def enable_webhook(
     return answer(_there(found, user, endpoint_id).document())
 
 
-@router.post(f"{_ONE}:disable", responses=responses(404, 409, 422, ok={200: Webhook}))
+@router.post(f"{_ONE}/disable", responses=responses(404, 409, 422, ok={200: Webhook}))
 async def disable_webhook(
     request: Request, client: ProducerOrOperator, user: User, endpoint_id: Id
 ) -> Response:
@@ -142,7 +142,7 @@ async def disable_webhook(
     return answer(_there(found, user, endpoint_id).document())
 
 
-@router.post(f"{_ONE}:test", responses=responses(404, 409, 422, ok={200: WebhookTrial}))
+@router.post(f"{_ONE}/test", responses=responses(404, 409, 422, ok={200: WebhookTrial}))
 async def test_webhook(
     request: Request, client: ProducerOrOperator, user: User, endpoint_id: Id
 ) -> Response:

@@ -2,8 +2,8 @@
 
 schemathesis makes the requests, sound ones and broken ones. Some of its questions are not asked:
 what no schema can say is refused as well (``expires_at`` of long ago, two keys that differ, a due
-time behind the end, a cursor of nobody's, another user than that of the path), a bad item of a
-batch is refused alone, and what was cancelled can still be looked at.
+time behind the end, a cursor of nobody's, another user than that of the path, the URL of a
+webhook), a bad item of a batch is refused alone, and what was cancelled can still be looked at.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from tests.support.api import TOKENS, ApiProcess, api_on
+from tests.support.contacts import toml_settings
 from tests.support.postgres import Postgres
 from tests.support.servers import Server
 from tests.support.suite import runs_all
@@ -57,6 +58,10 @@ checks.positive_data_acceptance.enabled = false
 include-name = "POST /v1/users/{user}/feed"
 checks.positive_data_acceptance.enabled = false
 checks.negative_data_rejection.enabled = false
+
+[[operations]]
+include-name = "POST /v1/users/{user}/webhooks"
+checks.positive_data_acceptance.enabled = false
 """
 
 
@@ -94,4 +99,11 @@ def test_answers__of_feeds_too(server: Server, feed_database: Postgres, tmp_path
     """Where there is a feed: pages and receipts are as documented."""
     with api_on(server, feed__url=feed_database.url) as api:
         done = _run(api, tmp_path, "--include-path-regex=feed", "--max-examples=30")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_answers__of_webhooks_too(server: Server, tmp_path: Path) -> None:
+    """Where there are endpoints: what is added, refused, tested and listed is as documented."""
+    with api_on(server, **toml_settings()) as api:
+        done = _run(api, tmp_path, "--include-path-regex=webhooks", "--max-examples=20")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -78,14 +78,14 @@ def test_webhooks__are_changed(clients: dict[str, httpx.Client]) -> None:
     ann = clients["ann"]
     added = ann.post(PATH, json={"url": URL}).json()
     one = f"{PATH}/{added['id']}"
-    rotated = ann.post(f"{one}:rotate").json()
+    rotated = ann.post(f"{one}/rotate").json()
     assert rotated["secret"] != added["secret"]
     assert rotated["old_secret_until_ms"] > rotated["created_at_ms"]
-    assert ann.post(f"{one}:rotate?at_once=true").json()["old_secret_until_ms"] is None
-    disabled = ann.post(f"{one}:disable").json()
+    assert ann.post(f"{one}/rotate?at_once=true").json()["old_secret_until_ms"] is None
+    disabled = ann.post(f"{one}/disable").json()
     assert disabled["disabled_reason"] == "disabled by hand"
-    assert ann.post(f"{one}:disable").json() == disabled
-    assert ann.post(f"{one}:enable").json()["disabled_at_ms"] is None
+    assert ann.post(f"{one}/disable").json() == disabled
+    assert ann.post(f"{one}/enable").json()["disabled_at_ms"] is None
     assert ann.get(f"{one}/attempts").json() == {"id": added["id"], "user": "u1", "attempts": []}
     assert ann.delete(one).json() == {"id": added["id"], "user": "u1"}
     assert ann.get(PATH).json()["webhooks"] == []
@@ -99,14 +99,14 @@ def test_webhooks__are_tested(server: Server) -> None:
         with api_on(server, **settings) as api, api.client() as client:
             added = client.post(PATH, json={"url": owner.url, "types": ["a.b"]}).json()
             one = f"{PATH}/{added['id']}"
-            done = client.post(f"{one}:test").json()
+            done = client.post(f"{one}/test").json()
             assert (done["outcome"], done["status"], done["response"]) == (
                 *("delivered", 200),
                 "thanks",
             )
             assert owner.received[0].verified(added["secret"]) == done["webhook_id"]
             owner.status = 500
-            assert client.post(f"{one}:test").json()["outcome"] == "transient"
+            assert client.post(f"{one}/test").json()["outcome"] == "transient"
             attempts = client.get(f"{one}/attempts?limit=5").json()["attempts"]
             assert [attempt["status"] for attempt in attempts] == [500, 200]
 
@@ -117,7 +117,7 @@ def test_webhooks__that_are_not_there(clients: dict[str, httpx.Client]) -> None:
     other = ann.post("/v1/users/u2/webhooks", json={"url": URL}).json()
     for name in (other["id"], "none"):
         one = f"{PATH}/{name}"
-        answers = [ann.post(f"{one}:{verb}") for verb in ("rotate", "enable", "disable", "test")]
+        answers = [ann.post(f"{one}/{verb}") for verb in ("rotate", "enable", "disable", "test")]
         for answer in (*answers, ann.get(f"{one}/attempts"), ann.delete(one)):
             problem(answer, 404, "not-found")
 
