@@ -68,7 +68,7 @@ def ls(app: Application, user: str, as_json: bool) -> None:
 @command.command("add")
 @user_argument
 @click.argument("url")
-@click.option("--type", "types", multiple=True, help="Only of this type. May be repeated.")
+@click.option("--type", "types", multiple=True, help="Only this type, or game.*; may be repeated.")
 @click.option(
     "--headers", metavar="FILE|-", help="JSON object of X-… and Authorization headers to send."
 )
@@ -77,7 +77,7 @@ def ls(app: Application, user: str, as_json: bool) -> None:
 def add(app: Application, /, user: str, url: str, headers: str | None, **options: Any) -> None:
     """Add an endpoint and print its secret, which is not shown again.
 
-    Exit code 1 if the URL is not allowed, with the reason.
+    The name in the URL is looked up. Exit code 1 if the URL is not allowed, with the reason.
     """
     endpoints = endpoints_of(app)
     from galaxy_notify.channels.webhook_endpoint import NewEndpoint
@@ -143,7 +143,10 @@ def disable(app: Application, name: Named, as_json: bool) -> int:
 @click.option("--limit", type=click.IntRange(1, 50), default=50, help="Maximum number; 50.")
 @listing
 def attempts(app: Application, name: Named, as_json: bool, limit: int) -> int:
-    """List the last attempts at an endpoint, newest first: 50 are kept, for 7 days."""
+    """List the last attempts at an endpoint, newest first.
+
+    50 are kept, for 7 days after the last one.
+    """
     with opened(app) as found:
         listed = found.run(found.endpoints.attempts(found.key_space, *name, limit=limit))
     if listed is None:

@@ -109,6 +109,14 @@ def test_add__refuses_a_name_that_leads_inside(server: Server) -> None:
     assert "url: the address is not allowed" in done.stderr
 
 
+def test_add__of_a_name_that_is_not_there(command: CommandLine) -> None:
+    """It may be there later: it is added, with a note."""
+    done = command.run("webhooks", "add", "u1", "https://none.invalid/x", "--json")
+    assert done.exit_code == 0
+    assert done.stderr.startswith("added, but the name ")
+    assert [one["url"] for one in listed(command)] == ["https://none.invalid/x"]
+
+
 def test_rotate__keeps_the_old_secret_for_a_day(command: CommandLine, owner: WebhookOwner) -> None:
     """In between both verify a request; with --at-once only the new one does."""
     added = add(command, owner.url)

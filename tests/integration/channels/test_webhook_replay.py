@@ -60,9 +60,16 @@ def replayed(deployment: DeploymentFixture, endpoint: WebhookEndpoint, since_ms:
     return replay.outcome
 
 
+def next_millisecond(deployment: DeploymentFixture) -> None:
+    """Wait until what ends is later than all before: shards have no order within a millisecond."""
+    now = deployment.now()
+    wait_until(lambda: deployment.now() > now, "the next millisecond")
+
+
 def test_replay__sends_what_ended(deployment: DeploymentFixture, owner: WebhookOwner) -> None:
     """Delivered and skipped ones by itself, dead letters by workers; what waits is left alone."""
     first = ended(deployment, delivered, "hooks", title="one")
+    next_millisecond(deployment)
     second = ended(deployment, skipped, "hooks", title="two")
     buried = ended(deployment, dead, "hooks")
     ended(deployment, partly, "hooks")
@@ -82,7 +89,7 @@ def test_replay__of_what_is_asked_for(deployment: DeploymentFixture, owner: Webh
     """Other channels, other types and what ended before are not sent."""
     ended(deployment, delivered, "hooks", type="a.b", title="before")
     (entry,) = ended_since(deployment.connected, "u1", "hooks", 0)
-    wait_until(lambda: deployment.now() > entry.at_ms, "the next millisecond")
+    next_millisecond(deployment)
     ended(deployment, delivered, "mine", type="a.b", title="other channel")
     ended(deployment, delivered, "hooks", type="x.y", title="other type")
     ended(deployment, delivered, "hooks", type="a.b", title="after")
