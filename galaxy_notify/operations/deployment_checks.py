@@ -102,4 +102,4 @@ def agreement_findings(held: SharedSettings, mine: SharedSettings) -> Iterator[F
 
 
 def _shown(value: object) -> str:
-    return ",".join(value) if isinstance(value, tuple) else str(value) or "unset"
+    return (",".join(value) if isinstance(value, tuple) else str(value)) or "unset"

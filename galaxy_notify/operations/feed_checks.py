@@ -84,6 +84,7 @@ def channel_findings(settings: Settings, shared: SharedSettings) -> Iterator[Fin
         yield Finding("warning", "settings", what, means, todo)
     if not settings.feed.url:
         return
+    yield from _never_read(settings, shared)
     unknown = [name for name in settings.feed.channels if name not in shared.channels]
     kept = [name for name in settings.feed.channels if name in shared.channels]
     if unknown and (not kept or "channels" in settings.feed.model_fields_set):
@@ -95,6 +96,17 @@ def channel_findings(settings: Settings, shared: SharedSettings) -> Iterator[Fin
     elif IN_APP in kept and IN_APP not in shared.defaults:
         what = f"rules.default_channels has no {IN_APP}"
         yield Finding("ok", "feed", f"{what}: only intents that name it come into the feed")
+
+
+def _never_read(settings: Settings, shared: SharedSettings) -> Iterator[Finding]:
+    """Find channels that ask the feed for what cannot be in it."""
+    asking = [name for name, channel in settings.channels.items() if channel.unless_read]
+    if asking and not (IN_APP in shared.channels and IN_APP in settings.feed.channels):
+        names = ", ".join(f"channels.{name}" for name in asking)
+        what = f"unless_read of {names}: {IN_APP} is not in worker.channels and feed.channels"
+        means = "nothing is ever read there, so everything is sent"
+        todo = f"add {IN_APP} to both"
+        yield Finding("warning", "settings", what, means, todo)
 
 
 def postgres_findings(settings: Settings) -> Iterator[Finding]:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from galaxy_notify import AsyncNotifier, Notifier
+from galaxy_notify.operations.deployment_checks import agreement_findings
 from galaxy_notify.redis_client.flows import run_flow_sync
-from galaxy_notify.redis_state.joining import join_deployment
+from galaxy_notify.redis_state.joining import adopt_deployment, join_deployment
 from galaxy_notify.redis_state.shared_settings import SharedSettings
 from galaxy_notify.settings import settings_from
 from galaxy_notify.testing import deployment as local_deployment
@@ -127,6 +128,10 @@ def test_older_meta__knows_no_delays(server: Server, deploy: Deploy) -> None:
     made = _call(deployment, server.url)
     assert lateness(deployment, made) == {"in_app:u1": 0, "webhook:u1": 0}
     mine = SharedSettings.from_settings(deployment.settings)
+    older = run_flow_sync(deployment.client, adopt_deployment("gn"))
+    (found,) = agreement_findings(older, mine)
+    assert found.level == "warning"
+    assert f"delays is unset, here webhook={DELAY_MS}" in found.what
     assert run_flow_sync(deployment.client, join_deployment("gn", mine)).delays == ()
     led = run_flow_sync(deployment.client, join_deployment("gn", mine, lead=True))
     assert (led.external, led.delays) == (mine.external, mine.delays)

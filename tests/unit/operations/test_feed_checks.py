@@ -107,3 +107,30 @@ def test_channels__that_fit_are_no_news() -> None:
     assert told.level == "ok"
     (nothing,) = _channels({}, default_channels=("fax",))
     assert (nothing.level, nothing.means) == ("warning", "intents without channels are refused")
+
+
+@pytest.mark.parametrize(
+    ("feed", "deployed", "expected"),
+    [
+        (FEED, ("push", "in_app", "later"), []),
+        (FEED, ("push", "later"), ["later"]),
+        ({**FEED, "channels": ["push"]}, ("push", "in_app", "later"), ["later"]),
+        ({}, ("push", "later"), []),
+    ],
+)
+def test_channels__that_ask_for_what_is_never_read(
+    feed: dict[str, Any], deployed: tuple[str, ...], expected: list[str]
+) -> None:
+    """Without `in_app` in the feed nothing is read; without a feed the start itself refuses."""
+    later = {"kind": "log", "unless_read": True}
+    sections = {
+        "feed": feed,
+        "worker": {"channels": ["push", "later"]},
+        "channels": {"later": later},
+    }
+    settings = settings_from(sections)
+    found = list(channel_findings(settings, SharedSettings(channels=deployed)))
+    named = [one.what for one in found if "unless_read" in one.what]
+    assert [what.split(":")[0] for what in named] == [
+        f"unless_read of channels.{name}" for name in expected
+    ]
