@@ -55,6 +55,16 @@ def test_collapse__remembers_a_bounded_number(shard: Shard) -> None:
     assert note(shard, IDS[20]) == Order(tuple(IDS[:20:-1]), (IDS[19], IDS[18]))
 
 
+def test_collapse__returns_as_many_older_ones_as_asked_for(shard: Shard) -> None:
+    """All that are known, where a delayed channel inherits; the newest first."""
+    for made in IDS[:6]:
+        note(shard, made)
+    for most in (1, 4, 64):
+        call = collapse_record(shard.keys, "ab", KeptOrder(KEEP, most), [("u1", IDS[5])])
+        (order,) = read_collapse_record(shard.run(call), 1)
+        assert order.older == tuple(IDS[4::-1][:most])
+
+
 def test_collapse__tells_of_all_parts_before_and_of_none_of_its_own(shard: Shard) -> None:
     """A user whose channels are in two parts has both of them taken back by the next one."""
     for made in (IDS[1], f"{IDS[1]}.2"):

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from galaxy_notify.model.notification import NewNotification
-from galaxy_notify.model.route import Status
+from galaxy_notify.model.notification import NewNotification, RouteGroup
+from galaxy_notify.model.route import Status, initial_state, skipped_state
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.accept_calls import intent_accept
 from tests.scripts.support.invariants import assert_consistent, assert_counted
@@ -45,6 +45,26 @@ def test_accept__is_due_when_asked_but_not_before_now(
     (member,) = shard.accept(1, due=due)
     assert shard.schedule() == {member: expected}
     assert shard.route(member).due_at_ms == expected
+
+
+def test_accept__counts_a_delay_from_now(shard: Shard) -> None:
+    """A due time that none can be is how long from now; the other groups are due as they were."""
+    item = new(1, ("push:u1", "push:u2"))
+    delayed = RouteGroup(initial_state(3, 300_000), ("email:u1",))
+    skipped = RouteGroup(skipped_state("expires_first"), ("email:u2",), "expires_first")
+    whole = item._replace(groups=[*item.groups, delayed, skipped])
+    assert _words(shard, whole, whole) == ["accepted", "duplicate"]
+    late = f"{item.notification_id}/email:u1"
+    assert shard.schedule("email") == {late: NOW + 300_000}
+    assert (shard.route(late).due_at_ms, shard.route(late).max_attempts) == (NOW + 300_000, 3)
+    assert set(shard.schedule().values()) == {NOW}
+    assert shard.total("skipped:expires_first") == 1
+    # A time as long ago as one can be is a time.
+    (member,) = shard.accept(2, due=10**12)
+    assert shard.route(member).due_at_ms == NOW
+    (member,) = shard.accept(3, due=10**12 - 1)
+    assert shard.route(member).due_at_ms == NOW + 10**12 - 1
+    assert_counted(shard)
 
 
 def test_accept__twice_creates_once(shard: Shard) -> None:

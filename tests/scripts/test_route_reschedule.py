@@ -50,6 +50,26 @@ def test_reschedule__into_the_past_means_now(due: int, shard: Shard) -> None:
     assert shard.schedule() == {member: max(NOW, due)}
 
 
+@pytest.mark.parametrize("due", [NOW - 1, LATER])
+def test_reschedule__keeps_the_delay_of_each_channel(due: int, shard: Shard) -> None:
+    """It is counted from the new time, or from now; the notification has the time without it."""
+    push, email = shard.accept(1, "push:u1", "email:u1")
+    call = shard.rescheduling(push, email, due=due, mark=True, delays={"email": 300_000})
+    assert calls.words(shard.run(call)) == ["moved", "moved"]
+    expected = max(NOW, due)
+    assert shard.schedule() == {push: expected}
+    assert shard.schedule("email") == {email: expected + 300_000}
+    assert shard.route(email).due_at_ms == expected + 300_000
+    assert shard.client.hget(shard.hash_of(push), "due") == str(expected).encode()
+    # A worker that waits for what comes next is woken only where that is now.
+    shard.client.delete(shard.keys.wake("email"))
+    shard.accept(2, "email:u1", due=expected + 300_000 - 1)
+    shard.client.delete(shard.keys.wake("email"))
+    shard.run(shard.rescheduling(email, due=due, delays={"email": 300_000}))
+    assert shard.client.llen(shard.keys.wake("email")) == 0
+    assert_consistent(shard)
+
+
 @pytest.mark.parametrize(
     ("due", "wakes"), [(NOW, True), (NOW + 500, True), (NOW + 1_000, True), (NOW + 1_001, False)]
 )

@@ -26,15 +26,6 @@ def _due(deployment: DeploymentFixture, made: str, user: str = "u1") -> int:
     return due_times(deployment, made)[f"webhook:{user}"]
 
 
-def _moved_back(deployment: DeploymentFixture, made: str, ms: int, user: str = "u1") -> int:
-    """Have a delayed route be due earlier, as if it had been accepted earlier; return when."""
-    member = f"{made}/webhook:{user}"
-    asked = deployment.route(member).due_at_ms - DELAY_MS - ms
-    # Of this route alone: so the notification keeps its own due time.
-    assert deployment.notifier.reschedule(member, asked).moved == 1
-    return deployment.route(member).due_at_ms
-
-
 def _sooner(deployment: DeploymentFixture, made: str, due_ms: int, user: str = "u1") -> int:
     """Write an earlier due time into a waiting route."""
     member = f"{made}/webhook:{user}"
@@ -88,6 +79,16 @@ def test_reschedule__beyond_the_expiry_of_a_delayed_route(server: Server, deploy
     made = told(deployment, "u1", expires_at=end, **BOTH)
     assert deployment.notifier.reschedule(made, end - DELAY_MS // 2).moved == 2
     assert _due(deployment, made) == end + DELAY_MS // 2
+
+
+def test_replay__is_not_delayed(server: Server, deploy: Deploy) -> None:
+    """A dead letter has waited already: it is due at once."""
+    deployment = deploy(server, **DELAYED)
+    (member,) = deployment.bury(["webhook:u1"])
+    deployment.replay(member)
+    route = deployment.route(member)
+    assert route.due_at_ms == route.at_ms
+    assert deployment.due("webhook") == {member: route.due_at_ms}
 
 
 def test_collapse__inherits_the_earlier_due_time(server: Server, deploy: Deploy) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -206,14 +206,21 @@ class Shard:
         made = split(members[0])[0]
         return calls.route_cancel(self.keys, made, changes, keep_ms=KEEP, mark=mark)
 
-    def rescheduling(self, *members: str, due: int, mark: bool = False) -> ScriptCall:
+    def rescheduling(
+        self,
+        *members: str,
+        due: int,
+        mark: bool = False,
+        delays: Mapping[str, int] | None = None,
+    ) -> ScriptCall:
         """Return the call that gives members of one notification another due time."""
+        late = delays or {}
         changes = [
             RouteChange(split(m)[1], self.state(m), self.route(m).rescheduled("cli:ann"))
             for m in members
         ]
         made = split(members[0])[0]
-        delayed = [(change, 0) for change in changes]
+        delayed = [(one, late.get(one.route_id.partition(":")[0], 0)) for one in changes]
         return calls.route_reschedule(self.keys, made, delayed, due_ms=due, mark=mark)
 
     def dead_change(self, member: str, verb: str) -> DeadChange:
