@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from galaxy_notify.feed_store.listing import ListQuery
 from tests.support.daemons import DaemonProcess, daemon_on
 from tests.support.deployment import Deploy, DeploymentFixture
 from tests.support.feed_store import FeedFixture, feed_on, new_item
@@ -207,3 +208,23 @@ def test_unless_read__after_a_failed_attempt(
         _read(feed, made, "u1")
         _due(deployment, made)
         assert _ended(deployment, made) == {"u1": "read", "u2": "delivered"}
+
+
+def test_escalation__through_the_feed(server: Server, deploy: Deploy, feed: FeedFixture) -> None:
+    """The daemon writes the feed itself: who reads there is not sent to, who does not, is."""
+    deployment = _deployed(server, deploy)
+    with _daemon(deployment, server, feed, {"feed__enabled": True}):
+        made = deployment.notify("u1", "u2", channels=BOTH)
+        wait_until(
+            lambda: [feed.ids(user) for user in ("u1", "u2")] == [[made]] * 2, "both have it"
+        )
+        feed.run(feed.store.mark_read("u1", [made]))
+        _due(deployment, made)
+        assert _ended(deployment, made) == {"u1": "read", "u2": "delivered"}
+        wait_until(lambda: _via(feed, "u2") == ["later"], "the feed says by what it was sent")
+    assert _via(feed, "u1") == []
+
+
+def _via(feed: FeedFixture, user: str) -> list[str]:
+    (item,) = feed.run(feed.store.list(user, ListQuery())).items
+    return [*item.delivered_via]
