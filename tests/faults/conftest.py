@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from random import Random
@@ -14,7 +14,7 @@ from tests.faults.support.aof import KEEPS_ALL
 from tests.faults.support.delivery_run import DURABLE, DeliveryRun
 from tests.faults.support.fault_run import FaultRun, fault_run_on
 from tests.faults.support.feed_run import FeedRun, FeedShape
-from tests.faults.support.send_run import SendRun
+from tests.faults.support.send_run import Endpoints, SendRun
 from tests.support.postgres import running_postgres
 from tests.support.receiver import running_receiver
 from tests.support.roads import Road
@@ -114,16 +114,20 @@ def feed_run(request: pytest.FixtureRequest, rng: Random) -> Iterator[NewFeedRun
 
 @pytest.fixture
 def send_run(request: pytest.FixtureRequest, rng: Random) -> Iterator[NewSendRun]:
-    """Make a deployment that sends to a receiver: ``send_run({"hooks": {"per_host": 1}})``."""
+    """Make a deployment that sends to a receiver: ``send_run({"hooks": {"per_host": 1}})``.
+
+    Webhooks may also go to *ports*.
+    """
     with ExitStack() as stack:
 
         def make(
-            channels: Mapping[str, Mapping[str, Any]] | None = None, server: str = "", **given: Any
+            channels: Mapping[str, Mapping[str, Any]] | None = None,
+            ports: Sequence[int] = (),
+            **given: Any,
         ) -> SendRun:
-            binary = servers_found()[server] if server else main_server()
-            own = stack.enter_context(running(binary, tcp=True, **KEEPS_ALL))
+            own = stack.enter_context(running(main_server(), tcp=True, **KEEPS_ALL))
             receiver = stack.enter_context(running_receiver(seed=rng.getrandbits(32)))
-            made = SendRun(own, rng, stack, receiver, channels, **given)
+            made = SendRun(own, rng, stack, receiver, Endpoints(channels or {}, ports), **given)
             request.node.user_properties.append(("figures", made.figures))
             return made
 

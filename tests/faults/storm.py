@@ -1,4 +1,4 @@
-"""``python -m tests.faults.storm``: storms, a rolling restart and an outage in full size."""
+"""``python -m tests.faults.storm``: storms, a rolling restart and outages in full size."""
 
 from __future__ import annotations
 
@@ -17,8 +17,12 @@ from tests.faults.support.feed_away import MOST_RISE, Load, feed_away
 from tests.faults.support.feed_run import FeedRun, FeedShape
 from tests.faults.support.feed_storm import FeedStorm
 from tests.faults.support.postgres_outages import OUTAGES
+from tests.faults.support.send_run import BOTH, HOOKS, Endpoints, SendRun
+from tests.faults.support.send_storm import send_storm
+from tests.faults.support.sick_hosts import compare_hosts, dead_host
 from tests.support.feeds import migrate
 from tests.support.postgres import running_postgres
+from tests.support.receiver import running_receiver
 from tests.support.seed import seed_of_run
 from tests.support.servers import (
     Server,
@@ -29,6 +33,7 @@ from tests.support.servers import (
 )
 
 _FEED_EVENTS, _LONGEST_AWAY_MINUTES = 50_000, 10.0
+_SENDS, _TO_HOSTS = 20_000, 100_000
 
 
 class Outcome(NamedTuple):
@@ -41,11 +46,14 @@ class Outcome(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it; print what it came to. The exit code is 1 where something is missing or twice."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.storm", description=__doc__)
-    parser.add_argument("what", choices=("storm", "restart", "feed", "away"))
+    parser.add_argument("what", choices=("storm", "restart", "feed", "away", "sends", "hosts"))
     parser.add_argument("--clients", type=int, default=500)
-    parser.add_argument("--events", type=int, help="60,000, or 50,000 of feed")
+    parser.add_argument(
+        "--events", type=int, help="60,000; 50,000 of feed; 20,000 of sends; 100,000 of hosts"
+    )
     parser.add_argument("--per-s", type=float, default=1000)
-    parser.add_argument("--kill-each-s", type=float, help="3, or 1 of feed")
+    parser.add_argument("--kill-each-s", type=float, help="3, or 1 of feed and sends")
+    parser.add_argument("--at-most-once", action="store_true", help="of sends")
     parser.add_argument("--server-kills", type=int, default=2)
     parser.add_argument("--postgres-kills", type=int, default=5)
     parser.add_argument("--outage", choices=list(OUTAGES), default="frozen")
@@ -57,8 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     binary = servers_found()[chosen.server] if chosen.server else main_server()
     # A disk that others use as well would be what is measured.
     Server.root = folder_in_memory()
-    run = {"feed": _feed, "away": _away}.get(chosen.what, _delivery)
-    outcome = run(binary, chosen)
+    runs = {"feed": _feed, "away": _away, "sends": _sends, "hosts": _hosts}
+    outcome = runs.get(chosen.what, _delivery)(binary, chosen)
     sys.stdout.write("\n".join([str(binary), *outcome.lines]) + "\n")
     return 0 if outcome.is_clean else 1
 
@@ -115,6 +123,35 @@ def _away(binary: ServerBinary, chosen: argparse.Namespace) -> Outcome:
         outcome = _verdict(one)
         is_as_quick = meanwhile.p50 <= MOST_RISE * before.p50
         return outcome._replace(is_clean=outcome.is_clean and is_as_quick)
+
+
+def _sends(binary: ServerBinary, chosen: argparse.Namespace) -> Outcome:
+    """Break daemons that send webhooks, and by a channel of their own, and Redis."""
+    delivery = "at_most_once" if chosen.at_most_once else "at_least_once"
+    channel = {"timeout_ms": 8000, "lease_ttl_ms": 16_000, "delivery": delivery}
+    with ExitStack() as stack:
+        one = _send_run(binary, stack, Endpoints(dict.fromkeys(BOTH, channel)))
+        one.people(200)
+        each_s = chosen.kill_each_s or 1
+        send_storm(one, chosen.events or _SENDS, each_s, chosen.server_kills)
+        found = one.sent(at_most_once=BOTH if chosen.at_most_once else ())
+        return Outcome([*one.figures, *found.violations[:10]], not found.violations)
+
+
+def _hosts(binary: ServerBinary, chosen: argparse.Namespace) -> Outcome:
+    """Send to a hundred hosts, of which thirteen are sick, and before only to the others."""
+    routes, per_s = chosen.events or _TO_HOSTS, chosen.per_s
+    with ExitStack() as stack:
+        port = stack.enter_context(dead_host())
+        one = _send_run(binary, stack, Endpoints({HOOKS: {"per_host": 8}}, [port]))
+        comparison = compare_hosts(one, port, routes, per_s)
+        return Outcome([str(comparison)], comparison.is_kept)
+
+
+def _send_run(binary: ServerBinary, stack: ExitStack, endpoints: Endpoints) -> SendRun:
+    server = stack.enter_context(running(binary, tcp=True, **DURABLE))
+    receiver = stack.enter_context(running_receiver())
+    return SendRun(server, Random(seed_of_run()), stack, receiver, endpoints)
 
 
 def _verdict(one: DeliveryRun) -> Outcome:

@@ -64,7 +64,8 @@ class Deployed(NamedTuple):
         }
         settings = settings_from(sections)
         deployment, book = connect(settings, join=True), open_book(settings)
-        data, urls = {"secrets": [new_secret()]}, self.endpoints
+        data = {"secrets": [{"secret": new_secret()}]}
+        urls = self.endpoints
         for number in range(USERS):
             wanted = [NewContact(HOOKS, urls[number % len(urls)], data=data)]
             flow = book.replace(deployment.key_space, f"user-{number}", wanted)

@@ -48,6 +48,13 @@ class Sent(NamedTuple):
         return f"{found}; {self.requests} requests, {self.repeated} ids delivered more than once"
 
 
+class Endpoints(NamedTuple):
+    """Settings of channels beside those that every test has, and ports beside the receiver's."""
+
+    channels: Mapping[str, Mapping[str, Any]] = {}
+    ports: Sequence[int] = ()
+
+
 class SendRun(FaultRun):
     """A deployment with a webhook and a channel of one's own, whose endpoints are one receiver."""
 
@@ -57,13 +64,13 @@ class SendRun(FaultRun):
         rng: Random,
         stack: ExitStack,
         receiver: Receiver,
-        channels: Mapping[str, Mapping[str, Any]] | None = None,
+        endpoints: Endpoints,
         **settings: Any,
     ) -> None:
-        """Found it; *channels* are settings of them beside those that every test has."""
+        """Found it."""
         self.receiver = receiver
         self.users: list[str] = []
-        made = _channels(receiver.port, channels or {})
+        made = _channels([receiver.port, *endpoints.ports], endpoints.channels)
         flat = {
             f"channels.{name}__{field}": value
             for name, section in made.items()
@@ -82,7 +89,10 @@ class SendRun(FaultRun):
 
     def contact(self, user: str, url: str, channels: Iterable[str] = BOTH, **data: Any) -> None:
         """Give a user an endpoint on channels, with the secret of all tests."""
-        wanted = [NewContact(name, url, data={"secrets": [SECRET], **data}) for name in channels]
+        wanted = [
+            NewContact(name, url, data={"secrets": [{"secret": SECRET}], **data})
+            for name in channels
+        ]
         self.contacts(user, wanted)
 
     def contacts(self, user: str, wanted: Sequence[NewContact]) -> None:
@@ -228,13 +238,15 @@ def _has_failed(request: Request) -> bool:
     return request.status not in (0, *_DELIVERED)
 
 
-def _channels(port: int, given: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def _channels(
+    ports: Sequence[int], given: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
     """Return the sections of both channels."""
     hooks = {
         "kind": "webhook",
         "allow": ["127.0.0.0/8"],
         "require_https": False,
-        "ports": [port],
+        "ports": ports,
     }
     mine = {"kind": "tests.support.own_sends:send"}
     return {

@@ -25,15 +25,19 @@ def send_storm(one: SendRun, routes: int, kill_each_s: float, server_kills: int)
     load = one.load(one.shape(recipients=5, ahead_ms=1000, cancel=0.0, pause_s=0.02))
     deaths = kills = 0
     began = time.monotonic()
+
+    def has_come(share: float) -> bool:
+        return one.receiver.count() >= share * routes or (load.is_done and one.is_over)
+
     with load.running(routes):
-        while not load.is_done or kills < server_kills or one.receiver.count() < routes:
+        while not (load.is_done and kills == server_kills and has_come(1)):
             daemon = next(daemons)
             wait_until(partial(_is_working, daemon), "a daemon works")
             threading.Event().wait(kill_each_s)
             daemon.kill()
             daemon.start()
             deaths += 1
-            if one.receiver.count() >= routes * (kills + 1) / (server_kills + 1):
+            if kills < server_kills and has_come((kills + 1) / (server_kills + 1)):
                 one.server.kill()
                 threading.Event().wait(_DEAD_S)
                 one.server.start()
