@@ -22,7 +22,7 @@ from tests.faults.support.send_storm import send_storm
 from tests.faults.support.sick_hosts import compare_hosts, dead_host
 from tests.support.feeds import migrate
 from tests.support.postgres import running_postgres
-from tests.support.receiver import running_receiver
+from tests.support.receiver_process import running_receiver
 from tests.support.seed import seed_of_run
 from tests.support.servers import (
     Server,

@@ -10,7 +10,7 @@ from galaxy_notify.model.route import Status
 from tests.faults.conftest import NewSendRun
 from tests.faults.support.send_run import HOOKS, SECRET, SendRun
 from tests.support.contacts import key
-from tests.support.receiver import Behaviour
+from tests.support.receiver_process import Behaviour
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.extended

@@ -9,7 +9,7 @@ import pytest
 from galaxy_notify.model.route import Status
 from tests.faults.conftest import NewSendRun
 from tests.faults.support.send_run import HOOKS, SendRun
-from tests.support.receiver import Behaviour
+from tests.support.receiver_process import Behaviour
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.extended

@@ -10,7 +10,7 @@ from tests.faults.support.chaos import Stopwatch
 from tests.faults.support.faulty_proxy import faulty
 from tests.faults.support.outages import frozen, killed
 from tests.faults.support.send_run import HOOKS, SendRun
-from tests.support.receiver import Behaviour
+from tests.support.receiver_process import Behaviour
 from tests.support.refusing import misconfigured, out_of_memory
 from tests.support.wait import wait_until
 

@@ -14,7 +14,7 @@ from galaxy_notify.webhooks.signature import message_id
 from tests.bench.figures import percentile
 from tests.faults.support import names
 from tests.faults.support.send_run import HOOKS, SendRun
-from tests.support.receiver import LOCAL
+from tests.support.receiver_process import LOCAL
 from tests.support.wait import wait_until
 
 HOSTS, DEAD, NAMELESS = 100, 1, 12
