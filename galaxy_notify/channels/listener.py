@@ -26,16 +26,12 @@ class WakeListener:
         self,
         shard: ChannelShard,
         channels: Mapping[str, tuple[Sources, RouteSource]],
-        rested: asyncio.Event,
         log: FilteringBoundLogger,
     ) -> None:
-        """Prepare; *channels* has the source of each at this shard, and all of them.
-
-        *rested* is set whenever a place begins to wait.
-        """
+        """Prepare; *channels* has the source of each at this shard, and all of them."""
         self._shard = shard
         self._channels = channels
-        self._rested = rested
+        self._rested = asyncio.Event()
         self._log = log
         self._stopping = False
         self._listen_at = 0.0
@@ -49,18 +45,30 @@ class WakeListener:
             if not resting or wait_s > 0:
                 await self._wait(min(wait_s, _LISTEN_S) if resting else _LISTEN_S)
             elif await self._heard(resting):
-                for name in resting:
-                    sources, source = self._channels[name]
-                    source.claim_in(0.0)
-                    sources.wake()
+                await self._wake(resting)
         # The last call may have taken a wake-up for a route that another process is to send.
         with suppress(RedisFault):
             await self._shard.store.notify_channels(list(self._channels))
 
+    def look(self) -> None:
+        """Listen if that is needed now: a place begins to wait, or Redis has answered again."""
+        self._rested.set()
+
     def stop(self) -> None:
         """End behind the call that is under way."""
         self._stopping = True
-        self._rested.set()
+        self.look()
+
+    async def _wake(self, names: list[str]) -> None:
+        """Have places claim; where all are busy now, another process may have one that is free."""
+        busy = [name for name in names if not self._channels[name][0].rests]
+        for name in names:
+            sources, source = self._channels[name]
+            source.claim_in(0.0)
+            sources.wake()
+        if busy:
+            with suppress(RedisFault):
+                await self._shard.store.notify_channels(busy)
 
     async def _heard(self, channels: list[str]) -> bool:
         try:

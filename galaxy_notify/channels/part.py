@@ -43,7 +43,6 @@ class ChannelsPart:
         self._publisher = publisher
         self._contacts = contacts
         self._has_read = has_read
-        self._rested = asyncio.Event()
         self._shards = [ChannelShard(state, store, self._wake) for state, store in shards]
         self._logs = [state.log for state, _ in shards]
         self._hosts: dict[str, Hosts] = {}
@@ -105,7 +104,7 @@ class ChannelsPart:
         rate = None
         if channel.sends_per_s is not None:
             rate = Rate(channel.sends_per_s, partial(self._shards[0].store.take_sends, name))
-        return Sources(found, rate, self._rested.set)
+        return Sources(found, rate, self._look)
 
     def _listener(self, place: int) -> WakeListener:
         shard = self._shards[place]
@@ -113,12 +112,16 @@ class ChannelsPart:
             name: (worker.sources, worker.sources.at(shard))
             for name, worker in self._workers.items()
         }
-        return WakeListener(shard, channels, self._rested, self._logs[place])
+        return WakeListener(shard, channels, self._logs[place])
 
     def _wake(self) -> None:
         for worker in self._workers.values():
             worker.sources.wake()
-        self._rested.set()
+        self._look()
+
+    def _look(self) -> None:
+        for listener in self._listeners:
+            listener.look()
 
     async def _report(self) -> None:
         """Show which hosts rest, and log the sums of a channel that sends no more."""

@@ -79,7 +79,8 @@ class ChannelWorker:
         if held.claimed.abandoned:
             self._reporter.abandoned(held.claimed.abandoned)
         ending = self._known.take(held.claimed)
-        if ending is None and self.sources.is_stopping:
+        # A release forgets that it was abandoned, so only what never was is given back.
+        if ending is None and self.sources.is_stopping and not held.claimed.abandoned:
             ending = Ending(Release(held.claimed.member, 0))
         if ending is None:
             ending = await self._sending.send(held)
