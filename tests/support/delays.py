@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from tests.support.deployment import DeploymentFixture
@@ -36,3 +37,17 @@ def lateness(deployment: DeploymentFixture, made: str) -> dict[str, int]:
         route_id: due_ms - at_ms[route_id]
         for route_id, due_ms in due_times(deployment, made).items()
     }
+
+
+def make_due(deployment: DeploymentFixture, channel: str, members: Iterable[str]) -> None:
+    """Have delayed routes of a channel be due now, whatever their delay."""
+    for member in members:
+        part, _, route_id = member.partition("/")
+        keys = deployment.key_space.keys_for(part)
+        state: Any = deployment.client.hget(keys.notification(part), route_id)
+        now = deployment.now()
+        deployment.client.hset(
+            keys.notification(part), route_id, state[:15] + b"%013d" % now + state[28:]
+        )
+        deployment.client.zadd(keys.schedule(channel), {member: now})
+        deployment.client.rpush(keys.wake(channel), "1")

@@ -133,9 +133,12 @@ class SendRun(FaultRun):
         """Return the status of a route."""
         return self.deployment.route(member).status
 
-    def requests_of(self, member: str) -> list[Request]:
-        """Return the requests of the generation of a route that it has now."""
-        return self.receiver.by_id().get(self._message_of(member), [])
+    def requests_of(
+        self, member: str, came: Mapping[str, list[Request]] | None = None
+    ) -> list[Request]:
+        """Return the requests of the generation of a route that it has now, of all that *came*."""
+        found = self.receiver.by_id() if came is None else came
+        return found.get(self._message_of(member), [])
 
     def sent(self, *, at_most_once: Collection[str] = ()) -> Sent:
         """Compare what was promised, what Redis has, and what came."""
@@ -147,7 +150,7 @@ class SendRun(FaultRun):
         routes = self.deployment.routes()
         promised |= dict.fromkeys(routes.keys() - promised.keys(), True)
         found = judged(promised, routes, self.receiver.by_id(), at_most_once)
-        self.deployment.assert_conserved(("push", *self._names))
+        self.deployment.assert_conserved(self.deployment.key_space.shared.channels)
         self.figures.append(str(found))
         return found
 

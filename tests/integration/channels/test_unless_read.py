@@ -10,6 +10,7 @@ import pytest
 
 from galaxy_notify.feed_store.listing import ListQuery
 from tests.support.daemons import DaemonProcess, daemon_on
+from tests.support.delays import make_due
 from tests.support.deployment import Deploy, DeploymentFixture
 from tests.support.feed_store import FeedFixture, feed_on, new_item
 from tests.support.postgres import Postgres
@@ -81,17 +82,8 @@ def _outcomes(deployment: DeploymentFixture, made: str) -> dict[str, str]:
 
 def _due(deployment: DeploymentFixture, made: str) -> None:
     """Have the delayed routes be due now, whatever their delay."""
-    for member in deployment.due("later"):
-        if member.startswith(made):
-            part, _, route_id = member.partition("/")
-            keys = deployment.key_space.keys_for(part)
-            state: Any = deployment.client.hget(keys.notification(part), route_id)
-            now = deployment.now()
-            deployment.client.hset(
-                keys.notification(part), route_id, state[:15] + b"%013d" % now + state[28:]
-            )
-            deployment.client.zadd(keys.schedule("later"), {member: now})
-            deployment.client.rpush(keys.wake("later"), "1")
+    due = [member for member in deployment.due("later") if member.startswith(made)]
+    make_due(deployment, "later", due)
 
 
 def _put_off(deployment: DeploymentFixture, made: str) -> set[str]:
