@@ -34,8 +34,8 @@ from galaxy_notify.webhooks.signature import new_secret
 
 #: How long requests have the signature of the old secret, too, after it was replaced.
 ROTATION_MS: Final = 86_400_000
-#: Of secrets that were replaced in that time, the newest are still used.
-_MOST_OLD: Final = 2
+#: Of secrets that were replaced in that time, only the newest is still used.
+_MOST_OLD: Final = 1
 #: What is said of an endpoint that an operator, or its owner, has disabled.
 BY_HAND: Final = "disabled by hand"
 

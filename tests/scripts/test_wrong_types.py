@@ -16,8 +16,10 @@ from tests.scripts.support.snapshot import snapshot
 from tests.support.servers import Server
 
 #: What a user missed while such a key was in the way is announced by a reset, so it is replaced;
-#: an unread mark can be made again from Postgres.
-_REPLACED = tuple(getattr(Keys("gn", 0), name)("") for name in ("recent", "presence", "unread"))
+#: an unread mark can be made again from Postgres, and a rate begins again.
+_REPLACED = tuple(
+    getattr(Keys("gn", 0), name)("") for name in ("recent", "presence", "unread", "rate")
+)
 
 
 def _keys_of(shard: Shard, call: ScriptCall) -> list[str]:

@@ -112,6 +112,8 @@ def everything(telemetry: Telemetry) -> None:
     telemetry.feed_inserted(0.004)
     telemetry.feed_called("page", "ok", 0.002)
     telemetry.feed_waiting(0, 7, 5)
+    telemetry.delivery_attempted("hooks", "transient", "timeout", 0.2)
+    telemetry.hosts_resting("hooks", 2)
     telemetry.progressed(0)
     telemetry.observe(
         Snapshot(
