@@ -16,7 +16,7 @@ from tests.scripts.support.snapshot import snapshot
 from tests.support.servers import Server
 
 #: What a user missed while such a key was in the way is announced by a reset, so it is replaced;
-#: an unread mark can be made again from Postgres, and a rate begins again.
+#: an unread mark can be made again from Postgres; a rate begins again, and must not stop a channel.
 _REPLACED = tuple(
     getattr(Keys("gn", 0), name)("") for name in ("recent", "presence", "unread", "rate")
 )
