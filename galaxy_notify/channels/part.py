@@ -49,6 +49,8 @@ class ChannelsPart:
         self._workers = {name: self._worker(name, kind) for name, kind in kinds.items()}
         self._listeners = [self._listener(place) for place in range(len(self._shards))]
         self._stopped = asyncio.Event()
+        # The first beat of the process reports the kinds.
+        self._show_resting()
 
     async def run(self) -> None:
         """Send until stopped; raise the error of a defect."""
@@ -128,9 +130,12 @@ class ChannelsPart:
         stopped = asyncio.create_task(self._stopped.wait())
         while not self._stopped.is_set():
             await asyncio.wait({stopped}, timeout=_REPORT_S)
-            resting = {name: hosts.resting for name, hosts in self._hosts.items()}
-            for name, count in resting.items():
-                self._publisher.telemetry.hosts_resting(name, count)
-            self._publisher.show_breakers(resting)
+            self._show_resting()
             for worker in self._workers.values():
                 worker.log_sums()
+
+    def _show_resting(self) -> None:
+        resting = {name: hosts.resting for name, hosts in self._hosts.items()}
+        for name, count in resting.items():
+            self._publisher.telemetry.hosts_resting(name, count)
+        self._publisher.show_breakers(resting)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from galaxy_notify.operations.status import read_status
 from galaxy_notify.redis_state.worker_process import EXTERNAL
-from tests.support.channel_world import channel_sections
+from tests.support.channel_world import MINE, channel_sections, world_of
 from tests.support.deployment import Deploy, DeploymentFixture
 from tests.support.liveness import alive
 from tests.support.servers import Server
@@ -48,3 +49,14 @@ def test_status__survives_what_another_client_wrote(
     deployment = deploy(server, **channel_sections())
     alive(deployment, external=foreign)
     assert _channels(deployment)["mine"] == (None, 0)
+
+
+def test_status__names_the_kinds_from_the_first_beat_on(server: Server, deploy: Deploy) -> None:
+    """A beat says all of a process, and the next such one comes many seconds later."""
+    world = world_of(deploy(server, **channel_sections()))
+
+    async def scenario() -> None:
+        async with world.working():
+            assert json.loads(world.publisher.about[EXTERNAL]) == {"mine": [MINE, 0]}
+
+    asyncio.run(scenario())
