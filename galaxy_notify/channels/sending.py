@@ -16,7 +16,7 @@ from galaxy_notify.channels.line import Line
 from galaxy_notify.channels.reporter import ChannelReporter
 from galaxy_notify.channels.sources import Held
 from galaxy_notify.contacts.contact import Contact
-from galaxy_notify.errors import Misconfigured, Unavailable
+from galaxy_notify.errors import CallFailed, Corrupt, InvalidContact, Misconfigured, Unavailable
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.retries import SHORT_PAUSES_S
 
@@ -212,7 +212,7 @@ class Sending:
                 reason = "gone" if got.status == _GONE else "failing"
                 try:
                     await self.contacts.disable(due.user_id, target.contact, reason)
-                except (RedisFault, Unavailable) as error:
+                except (RedisFault, CallFailed, Corrupt, InvalidContact) as error:
                     # The next attempt is answered the same, and disables it then.
                     self._reporter.not_disabled(due, error)
 

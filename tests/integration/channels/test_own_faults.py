@@ -11,6 +11,8 @@ import pytest
 from galaxy_notify.channels.delivery import Delivery
 from galaxy_notify.channels.endings import DueRoute
 from galaxy_notify.channels.sending import Sending
+from galaxy_notify.contacts.contact import Contact
+from galaxy_notify.errors import Corrupt, InvalidContact
 from tests.support.channel_world import (
     DELIVERED,
     GONE,
@@ -81,5 +83,27 @@ def test_refusal__beside_an_address_that_is_gone(make: MakeWorld) -> None:
             await world.until_status(delivered, "delivered")
         assert world.deployment.route(refused).history[-1].failure_class == "delivery_refused"
         assert world.book.disabled == ["a", "a"]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("error", [Corrupt("it was changed"), InvalidContact("", "too many")])
+def test_contact__that_cannot_be_disabled(
+    make: MakeWorld, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """It has become unreadable meanwhile: the route ends as any, and the next one is sent."""
+    world = make()
+    world.kind.answer = lambda delivery: GONE if delivery.user_id == "u1" else DELIVERED
+
+    async def fails(user: str, contact: Contact, reason: str) -> Contact | None:
+        raise error
+
+    monkeypatch.setattr(world.book, "disable", fails)
+
+    async def scenario() -> None:
+        gone, delivered = world.notify("u1", "u2")
+        async with world.working():
+            await world.until_status(gone, "skipped")
+            await world.until_status(delivered, "delivered")
 
     asyncio.run(scenario())
