@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 from secrets import token_hex
 from time import monotonic
 from typing import Final, NamedTuple
@@ -31,11 +32,15 @@ class Held(NamedTuple):
 
 @dataclass(slots=True)
 class _Request:
-    """A claim that is sent; if its reply is lost, a repeat with its token returns the same."""
+    """A claim that is sent; if its reply is lost, a repeat with its token returns the same.
+
+    Its lease begins at *since* or later; *sent_at* is when it was sent last.
+    """
 
     token: str
     alone: bool
     since: float
+    sent_at: float = 0.0
 
 
 @dataclass
@@ -52,6 +57,10 @@ class RouteSource:
     #: Whether the last claim found a route: then places claim side by side.
     flows: bool = False
     _has_suspects: bool = False
+    #: The newest claim that was answered, by when it was sent.
+    _answered_at: float = -inf
+    #: When a route is due that a claim under way may not have seen.
+    _next_due: float = inf
     _unanswered: list[_Request] = field(default_factory=list)
 
     @property
@@ -71,6 +80,7 @@ class RouteSource:
         Raises `RedisFault`.
         """
         request = self._unanswered.pop() if self._unanswered else self._request(place)
+        request.sent_at, self._next_due = monotonic(), inf
         try:
             claim = await self.shard.store.claim(
                 self.channel, request.token, self.limits, alone=request.alone
@@ -78,14 +88,17 @@ class RouteSource:
         except RedisFault as error:
             if error.fault.code in _UNANSWERED:
                 self._unanswered.append(request)
+            self.claim_at = 0.0  # as soon as the shard may be called
             raise
-        self.shard.answered(request.since)
+        self.shard.answered(request.sent_at)
         self._note(claim, request)
         return Held(self, claim, claim.members[0], request.since) if claim.members else None
 
     def claim_in(self, seconds: float) -> None:
         """Claim after *seconds* at the latest: then a route is due."""
-        self.claim_at = min(self.claim_at, monotonic() + seconds)
+        due_at = monotonic() + seconds
+        self._next_due = min(self._next_due, due_at)
+        self.claim_at = min(self.claim_at, due_at)
 
     def _request(self, place: int) -> _Request:
         # The janitor reads the duration of the lease from the token.
@@ -95,6 +108,10 @@ class RouteSource:
     def _note(self, claim: Claim, request: _Request) -> None:
         # After a suspect, the others have their turn; their claim says whether there are more.
         self._has_suspects = bool(claim.suspects) and not request.alone
+        is_newest = request.sent_at >= self._answered_at
+        self._answered_at = max(self._answered_at, request.sent_at)
+        if not (claim.members or is_newest):
+            return  # a later claim has seen more
         self.flows = bool(claim.members)
         if self.flows or self._has_suspects or request.alone:
             self.claim_at = 0.0
@@ -102,7 +119,8 @@ class RouteSource:
         pause = self.poll_s
         if claim.word == Word.IDLE and claim.next_due_ms is not None:
             pause = min(pause, max(0.0, (claim.next_due_ms - claim.now_ms) / 1000))
-        self.claim_at = monotonic() + pause
+        # A wake-up may have come while this claim was under way.
+        self.claim_at = min(monotonic() + pause, self._next_due)
 
 
 class Sources:
@@ -114,14 +132,23 @@ class Sources:
         rate: Rate | None = None,
         on_rest: Callable[[], object] = bool,
     ) -> None:
-        """Prepare; *on_rest* is called whenever a place begins to wait."""
+        """Prepare; *on_rest* is called whenever a place begins to wait.
+
+        The *rate* is kept at the shard of the first source.
+        """
         self._sources = list(sources)
+        self._first = sources[0].shard
         self._rate = rate
         self._on_rest = on_rest
         self._rate_at = 0.0
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
         self._stopping = self._rests = False
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether nothing more is to be sent."""
+        return self._stopping
 
     @property
     def rests(self) -> bool:
@@ -133,29 +160,23 @@ class Sources:
         return next(source for source in self._sources if source.shard is shard)
 
     async def next(self) -> RouteSource | None:
-        """Wait until there may be work, and return where; None once it is stopped.
-
-        Raises `RedisFault`, of the rate.
-        """
+        """Wait until there may be work, and return where; None once it is stopped."""
         async with self._turn:
             while not self._stopping:
                 self._changed.clear()
                 now = monotonic()
-                due_at = [max(source.due_at, self._rate_at) for source in self._sources]
+                due_at = [max(source.due_at, self._rate_due_at) for source in self._sources]
                 first = min(due_at)
                 if first > now:
                     await self._wait(first - now)
-                elif pause := await self._take():
-                    self._rate_at = monotonic() + pause
-                else:
+                elif await self._take() and not self._stopping:
                     return self._begin(due_at.index(first))
         return None
 
     def unused(self) -> None:
-        """Hand a send back to the rate: the claim found nothing, or nothing was sent for it."""
+        """Hand a send back to the rate: nothing was claimed, or it was not sent."""
         if self._rate is not None:
             self._rate.give_back()
-            # Another place may have been turned away meanwhile.
             self._rate_at = 0.0
             self.wake()
 
@@ -174,8 +195,24 @@ class Sources:
         source.begin()
         return source
 
-    async def _take(self) -> float:
-        return 0.0 if self._rate is None else await self._rate.take()
+    @property
+    def _rate_due_at(self) -> float:
+        return 0.0 if self._rate is None else max(self._rate_at, self._first.retry_at)
+
+    async def _take(self) -> bool:
+        """Take a send out of the rate; return False if there is none, or Redis does not answer."""
+        if self._rate is None:
+            return True
+        self._first.attempt()
+        began = monotonic()
+        try:
+            pause = await self._rate.take()
+        except RedisFault as error:
+            await self._first.failed(error)
+            return False
+        self._first.answered(began)
+        self._rate_at = monotonic() + pause
+        return not pause
 
     async def _wait(self, seconds: float) -> None:
         self._rests = True

@@ -10,6 +10,7 @@ import pytest
 
 from galaxy_notify.channels import worker as worker_module
 from galaxy_notify.channels.endings import Ending
+from galaxy_notify.channels.rate import Rate
 from galaxy_notify.channels.reporter import ChannelReporter
 from galaxy_notify.channels.sources import Held, Sources
 from galaxy_notify.channels.worker import ChannelWorker
@@ -17,6 +18,7 @@ from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.redis_state.calls import Answer
 from galaxy_notify.redis_state.delivery_outcomes import Deliver, Ended
 from galaxy_notify.redis_state.leases import Claim, ClaimedMember
+from galaxy_notify.redis_state.rate import Taken
 from galaxy_notify.redis_state.settlement import Release
 from galaxy_notify.telemetry import Telemetry
 from tests.support.scripted_shard import (
@@ -30,7 +32,7 @@ from tests.support.scripted_shard import (
 from tests.support.telemetry import Lines, json_logs
 from tests.support.wait import HANG_S, until
 
-DELIVERED = Ending(Deliver(MEMBER, b"2D", 1000))
+DELIVERED = Ending(Deliver(MEMBER, b"2D", 1000), attempts=1)
 DONE = Ended(1000, [Answer("delivered", "")])
 REFUSED = Ended(1000, [Answer("fault", "OOM")])
 STALE = Ended(1000, [Answer("stale", "")])
@@ -40,10 +42,12 @@ KEPT = "outcome kept until the route is claimed again"
 class World:
     """A worker with one place, whose sends all end as the test says."""
 
-    def __init__(self, ttl_ms: int = 600_000, ending: Ending = DELIVERED) -> None:
+    def __init__(
+        self, ttl_ms: int = 600_000, ending: Ending = DELIVERED, rate: Rate | None = None
+    ) -> None:
         self.shard, self.store = scripted_shard()
         self.source = source_at(self.shard, ttl_ms=ttl_ms)
-        self.sources = Sources([self.source])
+        self.sources = Sources([self.source], rate)
         self.ending = ending
         self.sent: list[Held] = []
         self.is_closed = False
@@ -143,6 +147,25 @@ def test_record__of_a_release_is_not_kept() -> None:
         await until(lambda: len(world.sent) == 2 and not world.store.answers, "it is sent")
         world.worker.stop()
         await working
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("attempts", [0, 1])
+def test_rate__is_used_by_what_was_sent(attempts: int) -> None:
+    """A route that waits for its host takes nothing of it away; neither does an empty claim."""
+    asked: list[int] = []
+
+    async def take(**_: int) -> Taken:
+        asked.append(1)
+        return Taken(1, 0)
+
+    async def scenario() -> None:
+        ending = DELIVERED if attempts else Ending(Release(MEMBER, 60_000))
+        world = World(ending=ending, rate=Rate(1, take))
+        await world.work(FOUND, DONE, FOUND, DONE, IDLE)
+        assert len(world.sent) == 2
+        assert len(asked) == 1 + 2 * attempts
 
     asyncio.run(scenario())
 
