@@ -79,7 +79,8 @@ def _after_all(got: Sequence[Attempt | Busy]) -> Ending:
         ([FULL, REFUSED], Release),
         ([DELIVERED, FULL], RetryLater),
         ([REFUSED, BLOCKED], GiveUp),
-        ([GONE, REFUSED], Skip),
+        ([GONE, GONE], Skip),
+        ([GONE, REFUSED], GiveUp),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
@@ -183,10 +184,3 @@ def test_reload__is_seen_by_the_next_ending() -> None:
     outcome = _after(endings, a=BUSY).outcome
     assert isinstance(outcome, RetryLater)
     assert outcome.delay_ms == 7
-
-
-def test_attempts__are_those_that_were_made() -> None:
-    """What waits for a host is none."""
-    assert _after(_endings(), a=DELIVERED, b=RESTS, c=BUSY).attempts == 2
-    assert _after(_endings(), a=RESTS, b=FULL).attempts == 0
-    assert _endings().released(_due(), 0, "").attempts == 0
