@@ -7,7 +7,7 @@ import pytest
 from galaxy_notify.model.route import Status
 from tests.faults.conftest import NewSendRun
 from tests.faults.support.send_run import BOTH, HOOKS, MINE
-from tests.faults.support.send_storm import send_storm
+from tests.faults.support.send_storm import rolling_restart, send_storm
 
 pytestmark = [pytest.mark.slow, pytest.mark.extended]
 
@@ -45,3 +45,12 @@ def test_rowe1__storm_at_most_once(send_run: NewSendRun) -> None:
         if route.failure is not None
     }
     assert classes <= {"delivery_unknown"}
+
+
+def test_rowe1__rolling_restart_at_most_once(send_run: NewSendRun) -> None:
+    """Who is asked to end leaves nothing in flight: all is delivered, and nothing twice."""
+    rare = {**_PATIENT, "delivery": "at_most_once"}
+    one = send_run({HOOKS: rare, MINE: rare})
+    one.people(50)
+    rolling_restart(one, routes=1500)
+    one.assert_sent(at_most_once=BOTH)

@@ -16,7 +16,7 @@ from galaxy_notify.model.ids import event_id
 from galaxy_notify.model.route import Route, Status
 from galaxy_notify.redis_client.flows import run_flow_sync
 from galaxy_notify.webhooks.signature import message_id, new_secret
-from tests.faults.support.fault_run import FaultRun
+from tests.faults.support.fault_run import FaultRun, assert_readable
 from tests.faults.support.load import Shape
 from tests.support.contacts import key
 from tests.support.receiver import Receiver, Request
@@ -159,11 +159,17 @@ class SendRun(FaultRun):
     ) -> Sent:
         """Assert that all was delivered, but for what may end as *but*; nothing is lost.
 
-        Nothing of the channels *at_most_once* came again after it may have been delivered.
+        Nothing of the channels *at_most_once* came again after it may have been delivered. No log
+        has a secret or an address.
         """
         found = self.sent(at_most_once=at_most_once)
         assert not found.violations, (str(found), found.violations[:10])
         assert found.statuses.keys() <= {str(Status.DELIVERED), *map(str, but)}, str(found)
+        for daemon in self.daemons:
+            assert_readable(daemon)
+            log = daemon.log.read_text()
+            assert SECRET not in log
+            assert f":{self.receiver.port}/" not in log
         return found
 
     def _message_of(self, member: str) -> str:

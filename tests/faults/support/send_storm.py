@@ -1,7 +1,8 @@
-"""A storm over external channels: daemons and Redis die again and again while they send."""
+"""Storms over external channels: daemons and Redis die, or are restarted, while they send."""
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from functools import partial
@@ -15,6 +16,7 @@ from tests.support.wait import wait_until
 #: A dead server stays dead for so long.
 _DEAD_S = 1.0
 _DAEMONS = 3
+_FEWEST_RESTARTS = 4
 _FAIL, _SLOW = 0.2, 0.05
 
 
@@ -51,6 +53,24 @@ def send_storm(one: SendRun, routes: int, kill_each_s: float, server_kills: int)
     )
     assert deaths
     assert kills == server_kills
+
+
+def rolling_restart(one: SendRun, routes: int) -> None:
+    """Have so many routes accepted and sent while daemons are restarted by SIGTERM in turn."""
+    one.receiver.behave(Behaviour(fail=_FAIL, slow=_SLOW))
+    daemons = cycle([one.daemon() for _ in range(2)])
+    load = one.load(one.shape(recipients=5, ahead_ms=1000, cancel=0.0, pause_s=0.02))
+    restarts = 0
+    with load.running(routes):
+        while not load.is_done or restarts < _FEWEST_RESTARTS:
+            daemon = next(daemons)
+            wait_until(partial(_is_working, daemon), "a daemon works")
+            daemon.signal(signal.SIGTERM)
+            assert daemon.ended() == 0, daemon.log.read_text()[-3000:]
+            daemon.start()
+            restarts += 1
+    one.wait_until_over()
+    one.figures.append(f"{one.journal.routes:,} routes, {restarts} restarts")
 
 
 def _is_working(daemon: DaemonProcess) -> bool:
