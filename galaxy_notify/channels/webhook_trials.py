@@ -13,7 +13,7 @@ from galaxy_notify.channels.attempt import Attempt
 from galaxy_notify.channels.delivery import Delivery
 from galaxy_notify.channels.guard import Blocked, Guard
 from galaxy_notify.channels.kind import Target
-from galaxy_notify.channels.resolver import LookUpFailed, Resolver
+from galaxy_notify.channels.resolver import Resolver
 from galaxy_notify.channels.trial import PRODUCER, trial_event
 from galaxy_notify.channels.webhook_endpoint import WebhookEndpoint
 from galaxy_notify.channels.webhook_kind import WebhookKind
@@ -86,8 +86,8 @@ class WebhookTrials:
         endpoint = guard.endpoint(url)
         try:
             addresses = await self._resolver.addresses(endpoint.host)
-        except LookUpFailed as error:
-            return str(error)
+        except OSError as error:  # the name has none, or this machine has no more threads
+            return error.strerror or str(error)
         if not any(_is_allowed(guard, address) for address in addresses):
             raise InvalidEndpoint("url", str(Blocked()))
         return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Sequence
 
 import pytest
@@ -21,6 +22,8 @@ HOSTS = {
 
 
 def _look_up(name: str) -> Sequence[str]:
+    if name == "full.example":
+        raise OSError(errno.EMFILE, "Too many open files")
     if name not in HOSTS:
         raise OSError(-2, "Name or service not known")
     return HOSTS[name]
@@ -50,3 +53,8 @@ def test_check__of_what_leads_inside(host: str) -> None:
 def test_check__of_a_name_that_is_not_there() -> None:
     """It may be there later."""
     assert _checked("https://new.example/x").startswith("the name was not found: ")
+
+
+def test_check__without_sockets() -> None:
+    """It says nothing of the name; each connection is checked again."""
+    assert _checked("https://full.example/x") == "Too many open files"
