@@ -170,7 +170,7 @@ class Sending:
         deadline = asyncio.get_running_loop().time() + left_s
         sends = [self._send_one(due, target, deadline) for target in targets]
         # Each ends by the deadline. None is cancelled because another one failed.
-        got = await asyncio.gather(*sends, return_exceptions=True)
+        got = await _all_ended(sends)
         results = [
             Result(target, one)
             for target, one in zip(targets, got, strict=True)
@@ -215,6 +215,18 @@ class Sending:
                 except (RedisFault, CallFailed, Corrupt, InvalidContact) as error:
                     # The next attempt is answered the same, and disables it then.
                     self._reporter.not_disabled(due, error)
+
+
+async def _all_ended(
+    sends: Sequence[Coroutine[Any, Any, Attempt | Busy]],
+) -> list[Attempt | Busy | BaseException]:
+    """Return the outcome of each, or its error. A single one, the usual case, needs no task."""
+    if len(sends) > 1:
+        return await asyncio.gather(*sends, return_exceptions=True)
+    try:
+        return [await send for send in sends]
+    except Exception as error:
+        return [error]
 
 
 def _delivery(channel: str, due: DueRoute, target: Target) -> Delivery:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TypeVar
 
 import redis.asyncio
@@ -11,7 +12,8 @@ from galaxy_notify.contacts.book import ContactBook, remove_flow
 from galaxy_notify.contacts.contact import Contact, NewContact
 from galaxy_notify.contacts.lookup import Lookup
 from galaxy_notify.errors import Misconfigured
-from galaxy_notify.redis_client.flows import Flow, run_flow
+from galaxy_notify.redis_client.flows import Flow, run_flow_with
+from galaxy_notify.redis_client.runner import Ask, run_all
 from galaxy_notify.redis_state.shared_settings import KeySpace
 from galaxy_notify.settings import Settings
 
@@ -26,10 +28,17 @@ class Contacts:
     """
 
     def __init__(
-        self, client: redis.asyncio.Redis, key_space: KeySpace, settings: Settings
+        self,
+        client: redis.asyncio.Redis,
+        key_space: KeySpace,
+        settings: Settings,
+        ask: Ask | None = None,
     ) -> None:
-        """Use a connection; raise `ConfigurationError` without keys and lookup."""
-        self._client = client
+        """Use a connection; raise `ConfigurationError` without keys and lookup.
+
+        *ask* makes the round trips; without it, each call has its own.
+        """
+        self._ask: Ask = ask or partial(run_all, client)
         self._key_space = key_space
         self._settings = settings
         self._lookup = Lookup(settings) if settings.contacts.lookup else None
@@ -73,4 +82,4 @@ class Contacts:
         return self._stored or ContactBook(self._settings)
 
     async def _run(self, flow: Flow[T]) -> T:
-        return await run_flow(self._client, flow)
+        return await run_flow_with(self._ask, flow)

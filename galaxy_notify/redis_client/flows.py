@@ -14,6 +14,7 @@ driver, which drops a connection with unread replies.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import redis
@@ -21,7 +22,7 @@ import redis.asyncio
 
 from galaxy_notify.redis_client.faults import RedisFault, as_fault
 from galaxy_notify.redis_client.replies import field_values
-from galaxy_notify.redis_client.runner import run_all, run_all_sync
+from galaxy_notify.redis_client.runner import Ask, run_all, run_all_sync
 from galaxy_notify.redis_client.scripts import Command, ScriptCall
 
 T = TypeVar("T")
@@ -60,6 +61,11 @@ def run_flow_sync(client: redis.Redis, flow: Flow[T]) -> T:
 
 async def run_flow(client: redis.asyncio.Redis, flow: Flow[T]) -> T:
     """Run a flow to its end and return its result; see `run_flow_sync`."""
+    return await run_flow_with(partial(run_all, client), flow)
+
+
+async def run_flow_with(ask: Ask, flow: Flow[T]) -> T:
+    """Run a flow to its end by round trips that *ask* makes; see `run_flow_sync`."""
     sent: list[ScriptCall] = []
     try:
         request = next(flow)
@@ -69,7 +75,7 @@ async def run_flow(client: redis.asyncio.Redis, flow: Flow[T]) -> T:
                 request = next(flow)
                 continue
             calls, sent = [*sent, *request], []
-            request = flow.send(await run_all(client, calls) if calls else [])
+            request = flow.send(await ask(calls) if calls else [])
     except StopIteration as end:
         result: T = end.value
         return result

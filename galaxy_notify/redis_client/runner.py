@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeAlias
 
 import redis
 import redis.asyncio
@@ -21,6 +21,14 @@ from galaxy_notify.redis_client.nodes import (
 )
 from galaxy_notify.redis_client.scripts import Command, ScriptCall, packed, packed_words
 
+Calls: TypeAlias = Sequence[ScriptCall | Command]
+
+
+class Ask(Protocol):
+    """Runs calls in one round trip, as `run_all` does with its client."""
+
+    async def __call__(self, calls: Calls, confirm: Confirmation | None = None) -> list[Any]: ...
+
 
 async def run(
     client: redis.asyncio.Redis, call: ScriptCall, confirm: Confirmation | None = None
@@ -35,9 +43,7 @@ def run_sync(client: redis.Redis, call: ScriptCall, confirm: Confirmation | None
 
 
 async def run_all(
-    client: redis.asyncio.Redis,
-    calls: Sequence[ScriptCall | Command],
-    confirm: Confirmation | None = None,
+    client: redis.asyncio.Redis, calls: Calls, confirm: Confirmation | None = None
 ) -> list[Any]:
     """Run calls in one round trip to each node; for each call its reply, or its fault.
 
@@ -47,7 +53,7 @@ async def run_all(
 
 
 def run_all_sync(
-    client: redis.Redis, calls: Sequence[ScriptCall | Command], confirm: Confirmation | None = None
+    client: redis.Redis, calls: Calls, confirm: Confirmation | None = None
 ) -> list[Any]:
     """Run calls in one round trip to each node; see `run_all`."""
     return SyncRound(client, confirm).replies(calls)
@@ -107,7 +113,7 @@ class SyncRound(_Round):
         except (*REDIS_ERRORS, RedisFault) as error:
             self._failed(error)
 
-    def replies(self, calls: Sequence[ScriptCall | Command] = ()) -> list[Any]:
+    def replies(self, calls: Calls = ()) -> list[Any]:
         """Write these calls too; return a reply, or a fault, for each of all calls.
 
         Raises `RedisFault` where no node could be asked, or a script could not be loaded.
@@ -134,7 +140,7 @@ class SyncRound(_Round):
             raise _failed_after(replies, error) from cause
         return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
 
-    def _exchange(self, calls: Sequence[ScriptCall | Command]) -> list[Any]:
+    def _exchange(self, calls: Calls) -> list[Any]:
         """Write the last calls and read all replies; what was refused is an error in its place."""
         ending = self._confirm.ending(self.calls) if self._confirm else []
         try:
@@ -180,7 +186,7 @@ class Round(_Round):
         except (*REDIS_ERRORS, RedisFault) as error:
             self._failed(error)
 
-    async def replies(self, calls: Sequence[ScriptCall | Command] = ()) -> list[Any]:
+    async def replies(self, calls: Calls = ()) -> list[Any]:
         """Write these calls too, and return all replies; see `SyncRound.replies`."""
         self.calls += calls
         if self._fault is not None:
@@ -205,7 +211,7 @@ class Round(_Round):
             raise _failed_after(replies, error) from cause
         return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
 
-    async def _exchange(self, calls: Sequence[ScriptCall | Command]) -> list[Any]:
+    async def _exchange(self, calls: Calls) -> list[Any]:
         """Write the last calls and read all replies."""
         ending = self._confirm.ending(self.calls) if self._confirm else []
         try:
@@ -234,7 +240,7 @@ class Round(_Round):
             return error
 
 
-def _packed_together(calls: Sequence[ScriptCall | Command]) -> list[bytes]:
+def _packed_together(calls: Calls) -> list[bytes]:
     """Return calls as one text: they leave in few packets."""
     if len(calls) == 1 and isinstance(calls[0], ScriptCall):
         return packed(calls[0].command)
@@ -252,7 +258,7 @@ def _failed_after(replies: Sequence[Any], error: Exception) -> RedisFault:
     return fault.with_unknown_outcome() if some_ran else fault
 
 
-def _sources(calls: Sequence[ScriptCall | Command]) -> set[str]:
+def _sources(calls: Calls) -> set[str]:
     return {call.script.source for call in calls if isinstance(call, ScriptCall)}
 
 

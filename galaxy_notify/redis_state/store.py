@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -10,8 +11,9 @@ import redis.asyncio
 
 from galaxy_notify.redis_client.durability import Confirmation
 from galaxy_notify.redis_client.faults import RedisFault, as_fault
+from galaxy_notify.redis_client.flows import unwrap
 from galaxy_notify.redis_client.nodes import refresh_primary, serving
-from galaxy_notify.redis_client.runner import run, run_all
+from galaxy_notify.redis_client.runner import Ask, run, run_all
 from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import leases
 from galaxy_notify.redis_state.calls import words
@@ -48,13 +50,22 @@ class Store:
         keys: Keys,
         took: Callable[[str, float, int], None],
         confirm: Confirmation | None = None,
+        ask: Ask | None = None,
     ) -> None:
-        """Prepare; an outcome is settled once *confirm* is met (WAIT or WAITAOF)."""
+        """Prepare; an outcome is settled once *confirm* is met (WAIT or WAITAOF).
+
+        *ask* makes the round trips of scripts; without it, each has its own.
+        """
         self.keys = keys
+        self._ask: Ask = ask or partial(run_all, client)
         self._confirm = confirm
         self._client = client
         self._took = took
         self._now: int | None = None
+
+    def with_rounds(self, ask: Ask) -> Store:
+        """Return a store of the same shard whose scripts go by *ask*."""
+        return Store(self._client, self.keys, self._took, self._confirm, ask)
 
     async def claim(
         self, channel: str, token: str, limits: ClaimLimits, *, alone: bool = False
@@ -184,7 +195,7 @@ class Store:
         confirm: Confirmation | None = None,
     ) -> T:
         started = perf_counter()
-        reply = await run(self._client, call, confirm)
+        (reply,) = await self._ask([call], confirm)
         self._took(call.script.name, perf_counter() - started, items)
         with as_fault(call.script.name):
-            return read(reply)
+            return read(unwrap(reply))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import b64decode
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 
@@ -40,7 +40,8 @@ def parse_key(entry: str) -> ContactKey:
     return ContactKey(name, secret)
 
 
-def _parsed(entries: Sequence[str]) -> tuple[ContactKey, ...]:
+@lru_cache(maxsize=8)  # they are read for each notification
+def _parsed(entries: tuple[str, ...]) -> tuple[ContactKey, ...]:
     keys: dict[str, ContactKey] = {}
     for place, entry in enumerate(entries, 1):
         try:
@@ -54,7 +55,7 @@ def _parsed(entries: Sequence[str]) -> tuple[ContactKey, ...]:
 
 
 def _checked(value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-    _parsed([entry.get_secret_value() for entry in value])
+    _parsed(tuple(entry.get_secret_value() for entry in value))
     return value
 
 
@@ -87,5 +88,5 @@ class ContactsSettings(Section):
         entries = items_of(current_text(self._keys_file) or "")
         if isinstance(entries, list) and entries:
             with suppress(ValueError):
-                return _parsed([str(entry) for entry in entries])
-        return _parsed([entry.get_secret_value() for entry in self.keys])
+                return _parsed(tuple(map(str, entries)))
+        return _parsed(tuple(entry.get_secret_value() for entry in self.keys))
