@@ -239,15 +239,20 @@ def test_expired__is_not_sent_any_more(make: MakeWorld) -> None:
 
 
 def test_max_late__a_host_that_stays_silent_makes_dead_letters(make: MakeWorld) -> None:
-    """Its routes wait for it, without attempts; the breaker opens, and the time ends."""
+    """Its routes wait for it, without attempts; the breaker opens, and the time ends.
+
+    Each rest ends with an attempt for one of them, which it then has failed: there are enough for
+    some to be late while the host rests.
+    """
     world = make(max_late_ms=1000, schedule_ms=[86_400_000], per_host=1, concurrency=1)
+    users = [f"u{number}" for number in range(30)]
     world.book.users = {}
-    for number in range(7):
-        world.book.put(f"u{number}", "silent")
+    for user in users:
+        world.book.put(user, "silent")
     world.kind.answer = lambda _: UNREACHABLE
 
     async def scenario() -> None:
-        members = world.notify(*(f"u{number}" for number in range(7)))
+        members = world.notify(*users)
 
         def dead() -> list[str]:
             return [one for one in members if one in world.deployment.dead("mine")]
