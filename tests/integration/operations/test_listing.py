@@ -18,6 +18,7 @@ from tests.support.deployment import Deploy
 from tests.support.intents import PLAIN
 from tests.support.lists import ANY, ids, pages, some, told
 from tests.support.servers import Server
+from tests.support.wait import wait_until
 
 HOUR = 3_600_000
 
@@ -47,6 +48,9 @@ def test_list__pages_do_not_shift(any_server: Server, deploy: Deploy) -> None:
     """What is accepted or goes between two pages neither repeats nor hides what stays."""
     deployment = deploy(any_server, worker__shards=3)
     before, seen, new, gone = some(deployment, 40), list[str](), list[str](), set[str]()
+    # Within a millisecond the order is that of the shards: what is new is to be newer.
+    accepted = deployment.now()
+    wait_until(lambda: deployment.now() > accepted, "the next millisecond has begun")
     for page in pages(deployment, limit=6):
         seen += [item.listed.notification_id for item in page.items]
         new.append(deployment.notify())

@@ -132,7 +132,9 @@ MUTATIONS: Final = {
         "intent_accept", "answer(same and 'duplicate' or 'conflict'", "answer('duplicate'"
     ),
     "scheduled in the past": Mutation(
-        "intent_accept", "if due <= now then return now, now_text end", ""
+        "intent_accept",
+        "EARLIEST then return now, now_text end",
+        "EARLIEST then return due, text end",
     ),
     "nobody told of the first": Mutation(
         "intent_accept", "if due <= now then\n    wake(list)", "if due <= now then\n"
@@ -152,7 +154,7 @@ MUTATIONS: Final = {
         "route_reschedule", "if state ~= before then return 'changed' end", ""
     ),
     "moved and still leased": Mutation(
-        "route_reschedule", "fault(try('ZADD', schedule, digits(due), member))", "false"
+        "route_reschedule", "fault(try('ZADD', schedule, digits(at), member))", "false"
     ),
     "due before it was moved": Mutation(
         "route_reschedule", "math.max(now, tonumber(ARGV[4]))", "tonumber(ARGV[4])"
