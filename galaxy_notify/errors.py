@@ -6,6 +6,7 @@ GalaxyNotifyError
 │   ├── InvalidPublication     an invalid publication in the feed of a user
 │   ├── InvalidPreference      invalid preferences of a user
 │   ├── InvalidPush            an invalid message to users
+│   ├── InvalidContact         an invalid contact of a user
 │   ├── InvalidEndpoint        the address of a webhook is not allowed
 │   ├── InvalidQuery           an invalid user, filter, limit or cursor
 │   └── FeedRefused            Postgres refuses an item of the feed: too long, or not storable text
@@ -88,6 +89,10 @@ class InvalidPreference(Invalid):
 
 class InvalidPush(Invalid):
     """A message to users was refused."""
+
+
+class InvalidContact(Invalid):
+    """A contact of a user was refused."""
 
 
 class InvalidQuery(Invalid):

@@ -10,6 +10,7 @@ from galaxy_notify.channels.attempt import Attempt
 from galaxy_notify.channels.hosts import Busy
 from galaxy_notify.channels.kind import Target
 from galaxy_notify.channels.schedule import Schedule
+from galaxy_notify.encoding import payload
 from galaxy_notify.errors import Corrupt
 from galaxy_notify.model import ids
 from galaxy_notify.model.live_event import LiveEvent, live_event
@@ -34,7 +35,7 @@ _OPEN: Final = frozenset({"timeout", "disconnected", "garbled"})
 class Ending(NamedTuple):
     """What becomes of a claimed route, with what is known about it for logs and metrics.
 
-    *attempts* is how many were made for it, one at each address.
+    *was_sent* says whether an attempt was made for it, which counts for the channel's rate.
     """
 
     outcome: DeliveryOutcome | Correction
@@ -42,7 +43,7 @@ class Ending(NamedTuple):
     route: Route | None = None
     failure: Failure | None = None
     detail: str = ""
-    attempts: int = 0
+    was_sent: bool = False
 
     @property
     def member(self) -> bytes:
@@ -120,7 +121,7 @@ class Endings:
             record = claim.records.get(member.notification_id.encode(), b"")
             notification = decode_notification(member.notification_id, record)
             name = ids.event_id(claimed.member.decode(), route.generation)
-            event = live_event(name, notification.payload)
+            event = live_event(name, payload(notification))
         except Corrupt as error:
             return _ruled(judge.unreadable(claimed, error))
         except (KeyError, TypeError) as error:
@@ -163,14 +164,9 @@ class Endings:
 
     def after(self, due: DueRoute, results: Sequence[Result]) -> Ending:
         """End a route as the attempts at its addresses say."""
-        attempts = [one.got for one in results if isinstance(one.got, Attempt)]
-        return self._after(due, results, attempts)._replace(attempts=len(attempts))
-
-    def _after(
-        self, due: DueRoute, results: Sequence[Result], attempts: Sequence[Attempt]
-    ) -> Ending:
         done = [one.target.id for one in results if _outcome(one) == "delivered"]
         refused = len(results) - len(done)
+        attempts = [one.got for one in results if isinstance(one.got, Attempt)]
         if self._is_once and any(_is_open(attempt) for attempt in attempts):
             return self._buried(due, Failure("delivery_unknown", _said(attempts)), done)
         if failed := [attempt for attempt in attempts if attempt.outcome == "transient"]:
@@ -182,10 +178,11 @@ class Endings:
         return self._refused(due, attempts)
 
     def _refused(self, due: DueRoute, attempts: Sequence[Attempt]) -> Ending:
-        """End a route that no address takes."""
-        if any(attempt.outcome == "gone" for attempt in attempts):
+        """End a route that no address takes; those that are gone are disabled by now."""
+        refused = [attempt for attempt in attempts if attempt.outcome != "gone"]
+        if not refused:
             return self.skipped(due, "endpoint_disabled")
-        if all(attempt.reason == "blocked" for attempt in attempts):
+        if all(attempt.reason == "blocked" for attempt in refused):
             return self._buried(due, Failure("address_blocked", _said(attempts)))
         return self._buried(due, Failure("delivery_refused", _said(attempts)))
 

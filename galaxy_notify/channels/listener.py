@@ -16,6 +16,8 @@ from galaxy_notify.redis_client.faults import RedisFault
 
 #: A blocking command must end within the time limit of a call, and a stop waits for it.
 _LISTEN_S: Final = 1.0
+#: While places of some channels find routes: they are listened for as soon as they rest.
+_LISTEN_BRIEFLY_S: Final = 0.1
 _WRONG_TYPE_S: Final = 60.0
 
 
@@ -72,7 +74,9 @@ class WakeListener:
 
     async def _heard(self, channels: list[str]) -> bool:
         try:
-            return await self._shard.store.wait_for_wakeup(channels, _LISTEN_S)
+            all_rest = len(channels) == len(self._channels)
+            seconds = _LISTEN_S if all_rest else _LISTEN_BRIEFLY_S
+            return await self._shard.store.wait_for_wakeup(channels, seconds)
         except RedisFault as error:
             if error.fault.code == "WRONGTYPE":
                 # The key belongs to another application: the poll interval still finds due routes.

@@ -84,7 +84,7 @@ class ChannelsPart:
         reporter = ChannelReporter(self._publisher.telemetry, name, policy.worker_id)
         sending = Sending(
             kind,
-            Endings(name, channel, self._publisher),
+            Endings(name, self._publisher),
             hosts,
             reporter,
             channel.timeout_ms / 1000,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from time import monotonic
 from typing import Any, Final
 
 from galaxy_notify.channels.attempt import Attempt
@@ -25,6 +27,8 @@ _RESULTS: Final[dict[str, str]] = {
     Word.STALE: "conflict",
 }
 _DEBUG: Final = 10
+#: Longer than a route waits for what is missing on our side, before it is claimed again.
+_OVER_S: Final = 65.0
 
 
 class ChannelReporter:
@@ -36,8 +40,9 @@ class ChannelReporter:
         self._log = get_logger("channel", worker=worker_id, channel=channel)
         self._logs_each = self._log.is_enabled_for(_DEBUG)
         self._summary = Summary()
-        self._waiting = EdgeLog(self._log, "routes waiting", "routes sent again")
-        self._own = EdgeLog(self._log, "sends failing here", "sends possible again")
+        waiting = EdgeLog(self._log, "routes waiting", "routes sent again")
+        own = EdgeLog(self._log, "sends failing here", "sends possible again")
+        self._waiting, self._own = _Trouble(waiting), _Trouble(own)
 
     def attempted(self, due: DueRoute, target: Target, attempt: Attempt, seconds: float) -> None:
         """Count an attempt at one address, and log it if it failed."""
@@ -108,6 +113,25 @@ class ChannelReporter:
         reason = ending.detail or answer.detail
         fields = {"member": ending.member, "answer": answer.word, "reason": reason}
         self._log.warning("route set aside", **fields)
+
+
+class _Trouble:
+    """Trouble that meets some routes while others are sent: it ends when none has met it lately."""
+
+    def __init__(self, edges: EdgeLog, clock: Callable[[], float] = monotonic) -> None:
+        self._edges = edges
+        self._clock = clock
+        self._met_at = 0.0
+
+    def down(self, code: str, reason: str) -> None:
+        """Record that a route met it."""
+        self._met_at = self._clock()
+        self._edges.down(code, reason)
+
+    def up(self) -> None:
+        """Record that a route was sent."""
+        if self._edges.is_down and self._clock() - self._met_at > _OVER_S:
+            self._edges.up()
 
 
 def _ended(ending: Ending) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from math import inf
 
@@ -22,8 +23,11 @@ class ChannelShard:
         self.store = store
         self.keys = state.keys
         self._telemetry = state.publisher.telemetry
+        self._wake = wake
+        self._up = asyncio.Event()
+        publisher = state.publisher
         self._retry = Retry(
-            state.outages, state.publisher.stagger, state.publisher.retry_policy, state.node, wake
+            state.outages, publisher.stagger, publisher.retry_policy, state.node, self._woken
         )
 
     @property
@@ -39,9 +43,24 @@ class ChannelShard:
         """Record that a call was answered which began at that time."""
         self._retry.recovered(began_at)
 
+    async def wait(self, seconds: float) -> None:
+        """Wait for this long, or until Redis has answered again."""
+        self._up.clear()
+        waiting = asyncio.create_task(self._up.wait())
+        await asyncio.wait({waiting}, timeout=seconds)
+        waiting.cancel()
+
+    def _woken(self) -> None:
+        self._up.set()
+        self._wake()
+
     async def failed(self, error: RedisFault) -> None:
-        """Record a fault of Redis, and look for another primary where that may help."""
-        self._telemetry.redis_error(error.fault.code)
+        """Record a failed call of this shard, and delay the next one."""
         self._retry.failed(error.fault)
+        await self.noted(error)
+
+    async def noted(self, error: RedisFault) -> None:
+        """Count a fault, of any shard, and look for another primary where that may help."""
+        self._telemetry.redis_error(error.fault.code)
         if error.fault.remedy is Remedy.RESOLVE:
             await self.store.refresh_primary()

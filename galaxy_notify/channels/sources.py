@@ -174,9 +174,10 @@ class Sources:
         return None
 
     def unused(self) -> None:
-        """Hand a send back to the rate: nothing was claimed, or it was not sent."""
+        """Hand a send back to the rate: the claim found nothing, or nothing was sent for it."""
         if self._rate is not None:
             self._rate.give_back()
+            # Another place may have been turned away meanwhile.
             self._rate_at = 0.0
             self.wake()
 

@@ -37,11 +37,14 @@ _json: Final = json.JSONEncoder(
 
 
 class _Opened(NamedTuple):
-    """What a contact says, and why nothing can be sent to it, if that is so."""
+    """A contact as it was read. In place of an endpoint: the attempt that says why there is none.
 
-    endpoint: Endpoint | None = None
-    data: WebhookData | None = None
-    problem: Attempt | None = None
+    Data that cannot be read is as empty.
+    """
+
+    endpoint: Endpoint | Attempt
+    data: WebhookData = WebhookData()
+    origin: str = ""
 
 
 class WebhookKind:
@@ -77,14 +80,15 @@ class WebhookKind:
     def targets(self, contacts: Sequence[Contact], event: LiveEvent) -> Sequence[Target]:
         """Return the endpoints that want events of this type.
 
-        One that cannot be sent to is among them: the attempt says why.
+        One that cannot be sent to is among them: the attempt says why. It shares no host's limits.
         """
-        return [
-            Target(contact, endpoint.origin if endpoint else "")
-            for contact in contacts
-            for endpoint, data, _ in [self._of(contact)]
-            if data is None or data.wants(event.type)
-        ]
+        now_ms = self._now_ms()
+        found = []
+        for contact in contacts:
+            _, data, origin = self._of(contact)
+            if data.wants(event.type):
+                found.append(Target(contact, origin if data.valid_secrets(now_ms) else ""))
+        return found
 
     async def send(self, delivery: Delivery, target: Target, deadline: float) -> Attempt:
         """Send to one endpoint, and record what became of it; see `Kind.send`."""
@@ -107,18 +111,18 @@ class WebhookKind:
     async def _attempt(
         self, delivery: Delivery, opened: _Opened, at_ms: int, deadline: float
     ) -> Attempt:
-        endpoint, data, problem = opened
-        if problem or endpoint is None or data is None:
-            return problem or Attempt("permanent", "invalid")
+        endpoint, data, _ = opened
+        if isinstance(endpoint, Attempt):
+            return endpoint
         secrets = data.valid_secrets(at_ms)
         if not secrets:
-            return Attempt("permanent", "unsigned", "it has no valid secret: not sent unsigned")
+            return Attempt("permanent", "unsigned", "without a valid secret nothing is sent")
         body = self._body_of(delivery.event)
         signed = signed_headers(secrets, message_id(delivery.event_id), at_ms // 1000, body)
         return await self._sender.send(endpoint, body, {**data.headers, **signed}, deadline)
 
     async def _worn(
-        self, user: str, contact_id: str, data: WebhookData | None, attempt: Attempt
+        self, user: str, contact_id: str, data: WebhookData, attempt: Attempt
     ) -> Attempt:
         """Return a failed attempt; as ``gone`` where the endpoint has failed for too long."""
         place = self._place(contact_id)
@@ -129,12 +133,11 @@ class WebhookKind:
             since = await run_flow(self._client, failing_since_flow(keys, user, place))
         except RedisFault:
             return attempt
-        enabled_ms = data.enabled_at_ms if data else 0
-        if since is None or self._now_ms() - max(since, enabled_ms) < WORN_MS:
+        if since is None or self._now_ms() - max(since, data.enabled_at_ms) < WORN_MS:
             return attempt
         days = WORN_MS // 86_400_000
         detail = f"nothing but failures for {days} days; the last one: {attempt.detail}"
-        return attempt._replace(outcome="gone", reason="failing", detail=detail)
+        return attempt._replace(outcome="gone", detail=detail)
 
     def _record(
         self, delivery: Delivery, target: Target, attempt: Attempt, times_ms: tuple[int, int]
@@ -170,15 +173,15 @@ class WebhookKind:
 
     def _open(self, address: str, packed: bytes) -> _Opened:
         """Return what is to be sent where; read once for each content of a contact."""
-        endpoint = data = problem = None
         try:
             data = read_webhook_data(msgpack.unpackb(packed))
-            endpoint = self._guard.endpoint(address)
         except InvalidContact as error:
-            problem = Attempt("permanent", "invalid", str(error))
+            return _Opened(Attempt("permanent", "invalid", str(error)))
+        try:
+            endpoint = self._guard.endpoint(address)
         except InvalidEndpoint as error:
-            problem = Attempt("permanent", "blocked", error.message)
-        return _Opened(endpoint, data, problem)
+            return _Opened(Attempt("permanent", "blocked", error.message), data)
+        return _Opened(endpoint, data, endpoint.origin)
 
 
 def _now_ms() -> int:

@@ -78,16 +78,16 @@ class ChannelWorker:
         """Send one route and record how it ends."""
         if held.claimed.abandoned:
             self._reporter.abandoned(held.claimed.abandoned)
-        known = self._known.take(held.claimed)
+        ending = self._known.take(held.claimed)
         # A release forgets that it was abandoned, so only what never was is given back.
-        if known is None and self.sources.is_stopping and not held.claimed.abandoned:
-            known = Ending(Release(held.claimed.member, 0))
-        ending = await self._sending.send(held) if known is None else known
-        if known is not None or not ending.attempts:
-            # What waits for a host that rests must not use up what others may send.
+        if ending is None and self.sources.is_stopping and not held.claimed.abandoned:
+            ending = Ending(Release(held.claimed.member, 0))
+        if ending is None:
+            ending = await self._sending.send(held)
+        if not ending.was_sent:
             self.sources.unused()
         if not await self._record(held, ending) and not isinstance(ending.outcome, Release):
-            self._known.keep(held.claimed, ending)
+            self._known.keep(held.claimed, ending._replace(was_sent=False))
             self._reporter.outcome_kept(ending)
 
     async def _record(self, held: Held, ending: Ending) -> bool:

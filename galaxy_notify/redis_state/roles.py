@@ -131,7 +131,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
     Role.DAEMON: _rights(
         """
         abandoned:* accepted attempts:* client-events contacts:* dead:* deliveries feed_backlog
-        feed_writers janitor leases:* lost meta never notification:* orphans parked paused
+        feed_writers janitor leases:* lost meta never notification:* orphans parked paused rate:*
         schedule:* totals wake:* worker:* workers
         """,
         """
@@ -153,6 +153,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         meta = hset hsetnx
         notification:* = hdel hincrby hset persist pexpire
         orphans = xadd
+        rate:* = set
         schedule:* workers = zadd zrem zremrangebyscore
         totals = hincrby
         wake:* = blpop rpush

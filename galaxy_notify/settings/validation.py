@@ -22,8 +22,8 @@ from galaxy_notify.settings.values import EMBEDDED
 #: Names of a shard's keys behind the hash tag, without its own stream.
 _KEYS: Final = (
     "(abandoned|contacts|cooldown|dead|leases|newest|notification|preferences|schedule|seen|unread"
-    "|wake|worker):|(accepted|confirmed|feed_backlog|feed_writers|janitor|meta|never|orphans|parked"
-    "|paused|preferred|sweeper|swept|totals|workers)$"
+    "|wake|worker):|(accepted|confirmed|deliveries|feed_backlog|feed_writers|janitor|meta|never"
+    "|orphans|parked|paused|preferred|sweeper|swept|totals|workers)$"
 )
 _TAGGED: Final = re.compile(r"\{[^{}]+\}")
 

@@ -7,7 +7,7 @@ import json
 
 from tests.bench.hooks.bare import body_of, post
 from tests.bench.hooks.filled import HOSTS, USERS, Deployed
-from tests.support.receiver import running_receiver
+from tests.support.receiver_process import running_receiver
 from tests.support.servers import Server
 
 

@@ -17,6 +17,7 @@ from tests.support.command import CommandLine
 from tests.support.command_sweep import ALSO_COMMANDS, ARGUMENTS, CONDITIONS, SERVING, leaves
 from tests.support.contacts import variables
 from tests.support.dead_letters import DeadLetterFixture
+from tests.support.patience import patient
 from tests.support.postgres import Postgres
 from tests.support.program import ROOT
 from tests.support.wait import HANG_S, wait_until
@@ -51,7 +52,7 @@ def test_commands__have_no_defect(
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.command_sweep", condition, str(tmp_path)],
         cwd=ROOT,
-        env=os.environ | command.environ | more,
+        env=patient(os.environ | command.environ | more),
         capture_output=True,
         text=True,
         check=False,

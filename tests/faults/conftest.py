@@ -16,7 +16,7 @@ from tests.faults.support.fault_run import FaultRun, fault_run_on
 from tests.faults.support.feed_run import FeedRun, FeedShape
 from tests.faults.support.send_run import Endpoints, SendRun
 from tests.support.postgres import running_postgres
-from tests.support.receiver import running_receiver
+from tests.support.receiver_process import running_receiver
 from tests.support.roads import Road
 from tests.support.seed import VARIABLE, seed_of_run
 from tests.support.servers import main_server, running, servers_found

@@ -14,7 +14,7 @@ from galaxy_notify.channels.webhook_sender import WebhookSender
 from galaxy_notify.model.route import Route, Status
 from galaxy_notify.webhooks.signature import message_id, new_secret, signed_headers
 from tests.faults.support.send_run import judged
-from tests.support.receiver import Behaviour, Receiver, Request, running_receiver
+from tests.support.receiver_process import Behaviour, Receiver, Request, running_receiver
 
 _SECRET = new_secret()
 _MEMBER = f"{'0' * 32}/hooks:u0"

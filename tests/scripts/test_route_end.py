@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from galaxy_notify.model.feed import DeliveredVia
 from galaxy_notify.model.route import Status
+from galaxy_notify.redis_state.deliveries import read_delivery
 from galaxy_notify.redis_state.delivery_outcomes import Deliver, read_ended
 from galaxy_notify.redis_state.settlement import Drop
 from tests.scripts.support.endings import (
@@ -239,6 +242,15 @@ def test_foreign_token__ends_nothing(shard: Shard) -> None:
     before = snapshot(shard)
     assert end(shard, given, token="nobody:0:1:1") == [("stale", "")]
     assert snapshot(shard) == before
+
+
+def test_entries__are_what_the_feed_reads(shard: Shard) -> None:
+    """Its writers take the channel of what was delivered, and pass over all else."""
+    first, second = _leased(shard, "push:u1", "push:u2")
+    end(shard, ending(shard, "deliver", first), ending(shard, "skip", second))
+    rows: Any = shard.client.xrange(shard.keys.deliveries)
+    told = [read_delivery(fields) for _, fields in rows]
+    assert told == [DeliveredVia("u1", split(first)[0], "push"), None]
 
 
 def test_deliveries__are_trimmed(shard: Shard) -> None:

@@ -1,8 +1,8 @@
 """A receiver of webhooks in a process of its own, which counts what comes and answers as asked.
 
 ``python -m tests.support.receiver_process SEED ADDRESS…`` listens on one port of all these
-addresses, prints it, and ends when its input does. It is controlled over the same port, see
-`Receiver`.
+addresses, prints it, and ends when its input does. It is controlled over the same
+port, see `Receiver`.
 """
 
 from __future__ import annotations

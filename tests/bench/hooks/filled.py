@@ -16,7 +16,7 @@ from galaxy_notify.webhooks.signature import message_id, new_secret
 from tests.bench.hooks.bare import TEXT_BYTES
 from tests.bench.texts import texts
 from tests.support.contacts import key
-from tests.support.receiver import Receiver
+from tests.support.receiver_process import Receiver
 
 HOOKS = "hooks"
 USERS = 1000

@@ -17,7 +17,7 @@ from tests.bench.figures import Figures, percentile
 from tests.bench.hooks.filled import HOSTS, Deployed
 from tests.bench.processes import daemons, running
 from tests.bench.watch import Work, watch
-from tests.support.receiver import Receiver, running_receiver
+from tests.support.receiver_process import Receiver, running_receiver
 from tests.support.servers import Server
 from tests.support.wait import wait_until
 

@@ -14,7 +14,7 @@ import pytest
 TABLE = Path(__file__).parents[1] / "matrix.toml"
 OWN = "tests/faults"
 # In the name of the test, or of its parameter; what a parameter quotes does not count.
-_OWN_ROW = re.compile(r"[^\[]*?(?:::test_|\[)row(\d\d|[dep]\d+)_")
+_OWN_ROW = re.compile(r"[^\[]*?(?:::test_|\[)row(\d\d|[dpe]\d+)_")
 _ROAD = re.compile(r"[\[-](script|leased|both)(?=[\]-])")
 #: What each invariant says.
 INVARIANTS = {

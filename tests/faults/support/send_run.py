@@ -19,7 +19,7 @@ from galaxy_notify.webhooks.signature import message_id, new_secret
 from tests.faults.support.fault_run import FaultRun, assert_readable
 from tests.faults.support.load import Shape
 from tests.support.contacts import key
-from tests.support.receiver import Receiver, Request
+from tests.support.receiver_process import Receiver, Request
 from tests.support.servers import Server
 
 HOOKS, MINE = "hooks", "mine"

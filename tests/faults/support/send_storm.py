@@ -10,7 +10,7 @@ from itertools import cycle
 
 from tests.faults.support.send_run import SendRun
 from tests.support.daemons import DaemonProcess
-from tests.support.receiver import Behaviour
+from tests.support.receiver_process import Behaviour
 from tests.support.wait import wait_until
 
 #: A dead server stays dead for so long.

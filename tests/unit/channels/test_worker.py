@@ -32,7 +32,7 @@ from tests.support.scripted_shard import (
 from tests.support.telemetry import Lines, json_logs
 from tests.support.wait import HANG_S, until
 
-DELIVERED = Ending(Deliver(MEMBER, b"2D", 1000), attempts=1)
+DELIVERED = Ending(Deliver(MEMBER, b"2D", 1000), was_sent=True)
 DONE = Ended(1000, [Answer("delivered", "")])
 REFUSED = Ended(1000, [Answer("fault", "OOM")])
 STALE = Ended(1000, [Answer("stale", "")])
