@@ -284,8 +284,11 @@ def running_postgres(*, asks_password: bool = False, **settings: Any) -> Iterato
 
 @contextmanager
 def quick_server(binaries: PostgresBinaries | None = None) -> Iterator[PostgresServer]:
-    """Run the server of a session, which waits for no disk."""
-    quick: dict[str, Any] = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+    """Run the server of a session, which waits for no disk.
+
+    The kernel has what it has committed, so a kill loses nothing of it.
+    """
+    quick: dict[str, Any] = {"fsync": "off", "full_page_writes": "off"}
     server = PostgresServer(binaries=binaries, **quick)
     try:
         yield server.start()
