@@ -6,7 +6,6 @@ from galaxy_notify.channels.email_kind import EmailKind, Unsubscribe
 from galaxy_notify.channels.smtp_sender import SmtpSender, SmtpServer
 from galaxy_notify.contacts.sealing import ContactPlace
 from galaxy_notify.contacts.unsubscribe_token import unsubscribe_token
-from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.mail.templates import Templates
 from galaxy_notify.settings import Settings
 from galaxy_notify.settings.channel_kinds import EmailChannel
@@ -21,19 +20,8 @@ def open_email(name: str, channel: EmailChannel, settings: Settings) -> EmailKin
     Raises `ConfigurationError` with a line for each template that cannot be used.
     """
     server = SmtpServer(channel.host, channel.port, channel.username, channel.current_password)
-    templates = open_templates(name, channel)
+    templates = Templates(channel.templates, f"channels.{name}.templates")
     return EmailKind(channel, templates, SmtpSender(server), _unsubscribe(channel, settings))
-
-
-def open_templates(name: str, channel: EmailChannel) -> Templates:
-    """Return the templates of a channel; raise `ConfigurationError` with a line for each fault."""
-    try:
-        return Templates(channel.templates)
-    except ConfigurationError as error:
-        lines = str(error).splitlines()
-        raise ConfigurationError(
-            "\n".join(f"channels.{name}.templates: {x}" for x in lines)
-        ) from None
 
 
 def _unsubscribe(channel: EmailChannel, settings: Settings) -> Unsubscribe | None:

@@ -45,10 +45,11 @@ class Written(NamedTuple):
 class Templates:
     """The templates of one channel, read and compiled once: a later change needs a restart."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, setting: str = "templates") -> None:
         """Read the templates of *folder*, which may be empty for none.
 
-        Raises `ConfigurationError` with a line for each that cannot be compiled.
+        Raises `ConfigurationError` with a line for each that cannot be compiled, which begins with
+        the name of the *setting*.
         """
         own: list[BaseLoader] = [FileSystemLoader(folder)] if folder else []
         looks = PackageLoader("galaxy_notify.mail", "look")
@@ -61,7 +62,7 @@ class Templates:
             auto_reload=False,
             cache_size=-1,
         )
-        if problems := list(self._problems(folder)):
+        if problems := [f"{setting}: {problem}" for problem in self._problems(folder)]:
             raise ConfigurationError("\n".join(problems))
         self._found: dict[tuple[str, str], Template] = {}
         names = self._environment.list_templates()
