@@ -81,7 +81,7 @@ def _number(field: str, value: object) -> Real:
     if not _is_number(value):
         raise InvalidEdge(field, f"must be a number, not {shown(value)}")
     if not _is_finite(value):
-        raise InvalidEdge(field, f"must be a finite number, not {shown(value)}")
+        raise InvalidEdge(field, "must be a finite number")
     return value
 
 
