@@ -51,9 +51,9 @@ class Attempt(NamedTuple):
     """One attempt. *status* is that of the response, if there was one; *response* begins its body.
 
     ``delivered``: the status was 2xx. ``transient``: another attempt may succeed. ``gone``: the
-    endpoint wants nothing any more (410). ``permanent``: it cannot be sent there. *detail* is for
-    people; it names no address and holds nothing of the response. *retry_after_ms* is what a
-    response without 2xx asks for, unbounded.
+    endpoint wants nothing any more (410), and its contact is disabled with the reason *gone_as*.
+    ``permanent``: it cannot be sent there. *detail* is for people; it names no address and holds
+    nothing of the response. *retry_after_ms* is what a response without 2xx asks for, unbounded.
     """
 
     outcome: Outcome
@@ -62,6 +62,7 @@ class Attempt(NamedTuple):
     status: int | None = None
     retry_after_ms: int | None = None
     response: str = ""
+    gone_as: Literal["gone", "failing"] = "gone"
 
 
 def answered(status: int, retry_after: str, body: bytes) -> Attempt:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.settings.channels import LogChannel, OwnChannel, WebhookChannel
+from galaxy_notify.settings.channel_kinds import LogChannel, OwnChannel, WebhookChannel
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from galaxy_notify.redis_state.shared_settings import KeySpace
     from galaxy_notify.settings import Settings
 
-_EXTRA: Final = frozenset({"cryptography", "httptools"})
+_EXTRA: Final = frozenset({"aiosmtplib", "apprise", "cryptography", "httptools", "jinja2"})
 _INSTALL: Final = "external channels need more packages: pip install 'galaxy-notify[channels]'"
 
 

@@ -16,7 +16,7 @@ from galaxy_notify.contacts.redaction import without_address
 from galaxy_notify.model.callables import check_callable, loaded_attribute
 from galaxy_notify.model.live_event import LiveEvent
 from galaxy_notify.model.route_body import bounded
-from galaxy_notify.settings.channels import OwnChannel
+from galaxy_notify.settings.channel_kinds import OwnChannel
 
 Send = Callable[[Delivery], Awaitable[object]]
 

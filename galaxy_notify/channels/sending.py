@@ -28,8 +28,6 @@ _KEY_MISSING_S: Final = 60.0
 _OWN_GAP_S: Final = 0.01
 #: The feed is asked for this share of an attempt's time; an attempt needs half of it.
 _FEED_SHARE: Final = 0.25
-#: What an endpoint answers that wants nothing any more.
-_GONE: Final = 410
 #: Failures in which the host did not answer; any answer, of whatever kind, shows that it lives.
 _UNANSWERED: Final = frozenset({"connect", "disconnected", "dns", "timeout", "tls"})
 
@@ -209,9 +207,8 @@ class Sending:
             if not isinstance(got, Attempt) or got.outcome != "gone":
                 continue
             if self.contacts is not None and target.contact is not None:
-                reason = "gone" if got.status == _GONE else "failing"
                 try:
-                    await self.contacts.disable(due.user_id, target.contact, reason)
+                    await self.contacts.disable(due.user_id, target.contact, got.gone_as)
                 except (RedisFault, CallFailed, Corrupt, InvalidContact) as error:
                     # The next attempt is answered the same, and disables it then.
                     self._reporter.not_disabled(due, error)

@@ -29,7 +29,7 @@ from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_state.attempts import MOST_ATTEMPTS, EndpointAttempt, attempts_flow
 from galaxy_notify.redis_state.shared_settings import KeySpace
 from galaxy_notify.settings import Settings
-from galaxy_notify.settings.channels import WebhookChannel
+from galaxy_notify.settings.channel_kinds import WebhookChannel
 from galaxy_notify.webhooks.signature import new_secret
 
 #: How long requests have the signature of the old secret, too, after it was replaced.

@@ -26,7 +26,7 @@ from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.flows import run_flow
 from galaxy_notify.redis_state.attempts import WORN_MS, EndpointAttempt, failing_since_flow
 from galaxy_notify.redis_state.shared_settings import KeySpace
-from galaxy_notify.settings.channels import WebhookChannel
+from galaxy_notify.settings.channel_kinds import WebhookChannel
 from galaxy_notify.webhooks.signature import message_id, signed_headers
 
 #: Endpoints whose contact is kept as it was read.
@@ -137,7 +137,7 @@ class WebhookKind:
             return attempt
         days = WORN_MS // 86_400_000
         detail = f"nothing but failures for {days} days; the last one: {attempt.detail}"
-        return attempt._replace(outcome="gone", detail=detail)
+        return attempt._replace(outcome="gone", gone_as="failing", detail=detail)
 
     def _record(
         self, delivery: Delivery, target: Target, attempt: Attempt, times_ms: tuple[int, int]

@@ -23,7 +23,7 @@ from galaxy_notify.model.live_event import LiveEvent
 from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_state.shared_settings import KeySpace
 from galaxy_notify.settings import Settings
-from galaxy_notify.settings.channels import WebhookChannel
+from galaxy_notify.settings.channel_kinds import WebhookChannel
 from galaxy_notify.webhooks.signature import message_id
 
 #: The type of a test event.

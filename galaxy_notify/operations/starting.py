@@ -15,11 +15,12 @@ from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.model.callables import check_callable, loaded_attribute
 from galaxy_notify.redis_client.access import check_access
 from galaxy_notify.settings import Settings
-from galaxy_notify.settings.channels import LogChannel, OwnChannel
+from galaxy_notify.settings.channel_kinds import AppriseChannel, LogChannel, OwnChannel
 from galaxy_notify.settings.values import EMBEDDED
 
 #: The packages of the extra `channels`.
-_EXTRA: Final = ("cryptography", "httptools")
+_EXTRA: Final = ("aiosmtplib", "apprise", "cryptography", "httptools", "jinja2")
+_WITHOUT_CONTACTS: Final = (AppriseChannel, LogChannel)
 _INSTALL: Final = "external channels need more packages: pip install 'galaxy-notify[channels]'"
 
 
@@ -43,7 +44,9 @@ def _channel_problems(settings: Settings) -> Iterator[str]:
         if isinstance(channel, OwnChannel):
             yield from _problem_of(f"{place}.kind", channel.kind, ("delivery",))
     contacts = settings.contacts
-    reaching = [name for name in served if not isinstance(settings.channels[name], LogChannel)]
+    reaching = [
+        name for name in served if not isinstance(settings.channels[name], _WITHOUT_CONTACTS)
+    ]
     if reaching and contacts.lookup:
         yield from _problem_of("contacts.lookup", contacts.lookup, ("user", "channel"))
     elif reaching and not contacts.keys:

@@ -6,12 +6,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from galaxy_notify.settings.channels import (
-        ChannelSettings,
+    from galaxy_notify.settings.channel_kinds import (
+        AppriseChannel,
+        EmailChannel,
         LogChannel,
         OwnChannel,
         WebhookChannel,
+        WebPushChannel,
     )
+    from galaxy_notify.settings.channels import ChannelSettings
     from galaxy_notify.settings.contacts import ContactsSettings
     from galaxy_notify.settings.feed import FeedSettings
     from galaxy_notify.settings.http import HttpSettings
@@ -34,8 +37,10 @@ if TYPE_CHECKING:
     from galaxy_notify.settings.worker import WorkerSettings
 
 __all__ = [
+    "AppriseChannel",
     "ChannelSettings",
     "ContactsSettings",
+    "EmailChannel",
     "FeedSettings",
     "GatewaySettings",
     "HttpSettings",
@@ -50,6 +55,7 @@ __all__ = [
     "RetrySettings",
     "RulesSettings",
     "Settings",
+    "WebPushChannel",
     "WebhookChannel",
     "WorkerSettings",
     "channel_weights",
@@ -62,7 +68,18 @@ __all__ = [
 # Loaded on first use: building the models of all sections takes longer than the rest of an import.
 _HOMES = {
     **dict.fromkeys(__all__, "sections"),
-    **dict.fromkeys(("ChannelSettings", "LogChannel", "OwnChannel", "WebhookChannel"), "channels"),
+    **dict.fromkeys(
+        (
+            "AppriseChannel",
+            "EmailChannel",
+            "LogChannel",
+            "OwnChannel",
+            "WebPushChannel",
+            "WebhookChannel",
+        ),
+        "channel_kinds",
+    ),
+    "ChannelSettings": "channels",
     "ContactsSettings": "contacts",
     "FeedSettings": "feed",
     "HttpSettings": "http",

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pydantic import SecretStr
+
 from galaxy_notify.settings.broken_rule import BrokenRule
+from galaxy_notify.settings.channel_kinds import NEEDED, EmailChannel
 from galaxy_notify.settings.channels import ChannelSettings
 from galaxy_notify.settings.sections import RetrySettings, Settings
 
@@ -23,10 +26,33 @@ def broken_channel_rules(settings: Settings) -> Iterator[BrokenRule]:
             message = f"needs {name} in worker.channels ({known})"
             yield BrokenRule((f"{section}.kind", "worker.channels"), message)
         yield from _delays(section, channel, settings.retry)
+        yield from _needs(section, channel)
+        if isinstance(channel, EmailChannel):
+            yield from _email(section, channel, settings)
         if channel.lease_ttl_ms < 2 * channel.timeout_ms:
             fields = (f"{section}.lease_ttl_ms", f"{section}.timeout_ms")
             least = f"must be at least twice {fields[1]}, {2 * channel.timeout_ms}"
             yield BrokenRule(fields, f"{least}, not {channel.lease_ttl_ms}")
+
+
+def _needs(section: str, channel: ChannelSettings) -> Iterator[BrokenRule]:
+    for name in NEEDED.get(channel.kind, ()):
+        value = getattr(channel, name)
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if not text:
+            fields = (f"{section}.{name}", f"{section}.kind")
+            yield BrokenRule(fields, f"must be set for the kind {channel.kind}")
+
+
+def _email(section: str, channel: EmailChannel, settings: Settings) -> Iterator[BrokenRule]:
+    password = channel.password.get_secret_value() if channel.password else ""
+    if bool(channel.username) != bool(password):
+        missing, given = ("username", "password") if password else ("password", "username")
+        fields = (f"{section}.{missing}", f"{section}.{given}")
+        yield BrokenRule(fields, f"must be set beside {fields[1]}")
+    if channel.public_url and settings.contacts.lookup:
+        fields = (f"{section}.public_url", "contacts.lookup")
+        yield BrokenRule(fields, "must not be set beside contacts.lookup: nothing is stored there")
 
 
 def _delays(section: str, channel: ChannelSettings, retry: RetrySettings) -> Iterator[BrokenRule]:

@@ -9,7 +9,8 @@ from typing import Any, Final, NamedTuple
 from galaxy_notify.model.ids import CHANNEL
 from galaxy_notify.model.json_data import printable
 from galaxy_notify.model.refusals import shown
-from galaxy_notify.settings.channels import KINDS, MODELS, ChannelSettings, channel_model
+from galaxy_notify.settings.channel_kinds import KINDS, MODELS, channel_model
+from galaxy_notify.settings.channels import ChannelSettings
 
 #: The table that holds these sections.
 CHANNELS: Final = "channels"

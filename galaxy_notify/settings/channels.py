@@ -1,13 +1,12 @@
 """The sections ``channels.NAME``: the external channels, by which we send to the world ourselves.
 
-The kind of a channel decides which fields its section has.
+What the section of every kind has; what a kind has of its own is in `channel_kinds`.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
 from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field
@@ -15,9 +14,7 @@ from pydantic import AfterValidator, Field
 from galaxy_notify.settings.values import (
     DAY_MS,
     YEAR_MS,
-    Attribute,
     Section,
-    is_attribute,
     number,
 )
 
@@ -139,44 +136,3 @@ class ChannelSettings(Section):
         """Return the rate over all processes, in sends a second; None for no limit."""
         match = _RATE.fullmatch(self.rate)
         return int(match[1]) / _SECONDS[match[2]] if match else None
-
-
-class LogChannel(ChannelSettings):
-    """A channel that writes a log line for each notification, to try things out."""
-
-    kind: Literal["log"] = Field("log", description="Kind of the channel.")
-
-
-class WebhookChannel(ChannelSettings):
-    """A channel that sends signed HTTP requests to the endpoints of users."""
-
-    kind: Literal["webhook"] = Field("webhook", description="Kind of the channel.")
-    schedule_ms: Pauses = Field(
-        (5000, 300_000, 1_800_000, 7_200_000, 18_000_000, 36_000_000, 36_000_000),
-        description="Delay before each further attempt, in ms, each up to 20 % more or less.",
-    )
-    allow: Annotated[tuple[Network, ...], Field(strict=False)] = Field(
-        (),
-        description="Networks or addresses that endpoints may have although they are not public, "
-        "such as 10.1.0.0/16.",
-    )
-    require_https: bool = Field(True, description="Refuse endpoints without TLS.")
-    ports: Ports = Field((443, 8443), description="Ports that endpoints may have.")
-
-
-class OwnChannel(ChannelSettings):
-    """A channel of your own: an async function that sends."""
-
-    kind: Attribute = Field(description="Your function, as module:attribute.")
-
-
-#: The kinds by name; what is not named here is a function of one's own.
-KINDS: Final[Mapping[str, type[ChannelSettings]]] = {"log": LogChannel, "webhook": WebhookChannel}
-MODELS: Final[tuple[type[ChannelSettings], ...]] = (*KINDS.values(), OwnChannel)
-
-
-def channel_model(kind: object) -> type[ChannelSettings] | None:
-    """Return the settings of a kind; None for what is no kind."""
-    if isinstance(kind, str):
-        return KINDS.get(kind) or (OwnChannel if is_attribute(kind) else None)
-    return None

@@ -15,6 +15,7 @@ from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.model.json_data import kind_of
 from galaxy_notify.model.refusals import shown
 from galaxy_notify.settings.broken_rule import BrokenRule
+from galaxy_notify.settings.channel_kinds import EmailChannel
 from galaxy_notify.settings.channel_tables import CHANNELS
 from galaxy_notify.settings.sections import Settings
 from galaxy_notify.settings.sources import (
@@ -49,6 +50,11 @@ def _watch_credentials(settings: Settings, directory: str) -> None:
         path = Path(directory, f"{name}__password")
         if settings.sources[f"{name}.password"] == str(path):
             section._password_file = path
+    for name, channel in settings.channels.items():
+        path = Path(directory, f"channels__{name}__password")
+        is_from = settings.sources.get(f"channels.{name}.password") == str(path)
+        if isinstance(channel, EmailChannel) and is_from:
+            channel._password_file = path
     path = Path(directory, "contacts__keys")
     if settings.sources["contacts.keys"] == str(path):
         settings.contacts._keys_file = path

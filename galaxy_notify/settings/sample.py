@@ -8,7 +8,7 @@ from textwrap import wrap
 
 from pydantic.fields import FieldInfo
 
-from galaxy_notify.settings.channels import MODELS
+from galaxy_notify.settings.channel_kinds import MODELS
 from galaxy_notify.settings.loading import bounds
 from galaxy_notify.settings.sources import SECTIONS
 

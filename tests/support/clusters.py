@@ -158,8 +158,30 @@ class Cluster:
         with node.client(decode=True) as client:
             state = str(client.execute_command("CLUSTER", "INFO"))
             link = client.info("replication")
+            pairs = _has_pairs(client)
         linked = link["role"] == "master" or link["master_link_status"] == "up"
-        return linked and "cluster_state:ok" in state and "cluster_slots_ok:16384" in state
+        return (
+            linked and pairs and "cluster_state:ok" in state and "cluster_slots_ok:16384" in state
+        )
+
+
+def _has_pairs(client: redis.Redis) -> bool:
+    """Tell whether a node sees each replica in the shard of its primary.
+
+    It hears of the two in any order. Killed in between it has them apart in nodes.conf, and
+    Valkey 8.1 aborts when it reads that.
+    """
+    run: Any = client.execute_command
+    try:
+        shards = run("CLUSTER", "SHARDS")
+    except redis.ResponseError:  # older than 7.0: such a server knows no shards
+        return True
+    return sorted(len(_field(shard, "nodes")) for shard in shards) == [2, 2, 2]
+
+
+def _field(pairs: Any, name: str) -> Any:
+    """Return a field of a reply, which some protocols give as a mapping."""
+    return pairs[name] if isinstance(pairs, dict) else pairs[pairs.index(name) + 1]
 
 
 def _port_with_bus() -> int:

@@ -78,6 +78,27 @@ WEBHOOK_DEFAULTS: dict[str, Any] = {
     "schedule_ms": [5000, 300_000, 1_800_000, 7_200_000, 18_000_000, 36_000_000, 36_000_000],
     "allow": [], "require_https": True, "ports": [443, 8443],
 }  # fmt: skip
+EMAIL_DEFAULTS: dict[str, Any] = {
+    **CHANNEL_DEFAULTS,
+    "schedule_ms": [60_000, 300_000, 900_000, 3_600_000],
+    "host": "", "port": 587, "username": "", "password": None, "sender": "", "templates": "",
+    "public_url": "",
+}  # fmt: skip
+WEB_PUSH_DEFAULTS: dict[str, Any] = {
+    **CHANNEL_DEFAULTS, "public_key": "", "private_key": None, "subject": "",
+}  # fmt: skip
+APPRISE_DEFAULTS: dict[str, Any] = {**CHANNEL_DEFAULTS, "urls": []}
+#: What each kind of channel cannot do without; the keys are those of RFC 8291, section 5.
+NEEDED: dict[str, dict[str, Any]] = {
+    "email": {"host": "smtp.example.com", "sender": "Example <notify@example.com>"},
+    "web_push": {
+        "public_key": "BP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAm"
+        "S6TlzAC8wEqKK6PBru3jl7A8",
+        "private_key": "yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw",
+        "subject": "mailto:ops@example.com",
+    },
+    "apprise": {"urls": ["json://localhost:8000"]},
+}
 NUMBERS = [
     ("worker.shards", 1, 1024),
     ("worker.slots", 1, 16),

@@ -15,7 +15,7 @@ from galaxy_notify.model.live_event import LiveEvent
 from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_client.flows import run_flow_sync
 from galaxy_notify.redis_state.attempts import EndpointAttempt, attempts_flow
-from galaxy_notify.settings.channels import WebhookChannel
+from galaxy_notify.settings.channel_kinds import WebhookChannel
 from tests.support.contacts import SECRETS
 from tests.support.deployment import DeploymentFixture
 from tests.support.receiver import Receiver, answer_of

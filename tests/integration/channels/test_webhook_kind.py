@@ -24,7 +24,7 @@ def test_request__is_the_event_and_verifies(play: Callable[..., None]) -> None:
         kind: Kind = world.kind
         assert kind.has_contacts
         made = await world.send(world.contact(path="/a?b", headers={"X-Tenant": "7"}))
-        assert made == ("delivered", "", "", 200, None, "thanks")
+        assert made[:6] == ("delivered", "", "", 200, None, "thanks")
         [(line, headers, body)] = world.receiver.requests
         assert line == "POST /a?b HTTP/1.1"
         assert json.loads(body) == EVENT.document()

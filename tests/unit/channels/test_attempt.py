@@ -21,14 +21,14 @@ from galaxy_notify.channels.wire import TooMuch
 def test_answered__is_delivered(status: int) -> None:
     """Any 2xx; what it asks for is of no importance."""
     made = answered(status, "120", b"thanks")
-    assert made == ("delivered", "", "", status, None, "thanks")
+    assert made[:6] == ("delivered", "", "", status, None, "thanks")
 
 
 @pytest.mark.parametrize("status", [0, 101, 301, 302, 307, 400, 401, 404, 408, 413, 429, 500, 503])
 def test_answered__is_transient(status: int) -> None:
     """Any other, redirects too: an endpoint may be repaired."""
     made = answered(status, "", b"\xff")
-    assert made == ("transient", "http_status", f"it answered {status}", status, None, "\ufffd")
+    assert made[:6] == ("transient", "http_status", f"it answered {status}", status, None, "\ufffd")
 
 
 def test_answered__is_gone() -> None:

@@ -15,7 +15,7 @@ from galaxy_notify.channels.delivery import Delivery, TransientDeliveryError
 from galaxy_notify.channels.kind import Target
 from galaxy_notify.channels.own_kind import OwnKind
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.settings.channels import OwnChannel
+from galaxy_notify.settings.channel_kinds import OwnChannel
 from tests.support import own_channels
 from tests.support.own_channels import EVENT, contact, delivery
 from tests.support.wait import until

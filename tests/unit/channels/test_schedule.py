@@ -9,7 +9,7 @@ import pytest
 
 from galaxy_notify.channels.schedule import Schedule
 from galaxy_notify.model.route import Route, Status
-from galaxy_notify.settings.channels import OwnChannel
+from galaxy_notify.settings.channel_kinds import OwnChannel
 from galaxy_notify.settings.sections import RetrySettings
 
 RETRY = RetrySettings(backoff_min_ms=100, backoff_max_ms=1000, max_attempts=8, jitter="none")

@@ -49,7 +49,7 @@ def test_request__is_what_a_receiver_verifies() -> None:
     async def scenario(send: Callable[..., Awaitable[Attempt]]) -> None:
         signed = signed_headers([secret], "msg_1", 1_700_000_000, BODY)
         made = await send("/a//../%7e?sig=a%2Bb+c", **signed, X_Tenant="7")
-        assert made == ("delivered", "", "", 200, None, "thanks")
+        assert made[:6] == ("delivered", "", "", 200, None, "thanks")
 
     run(receiver, scenario)
     [(line, headers, body)] = receiver.requests

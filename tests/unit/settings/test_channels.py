@@ -9,10 +9,19 @@ from typing import Any
 import pytest
 
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.settings import OwnChannel, Settings, load_settings, settings_from
-from tests.support.settings import WEBHOOK_DEFAULTS, problems, written
+from galaxy_notify.settings import (
+    EmailChannel,
+    OwnChannel,
+    Settings,
+    load_settings,
+    settings_from,
+)
+from tests.support.settings import NEEDED, WEBHOOK_DEFAULTS, problems, written
 
 HOOK = {"kind": "webhook"}
+MAIL = {"kind": "email", **NEEDED["email"]}
+PUSH = {"kind": "web_push", **NEEDED["web_push"]}
+KNOWN = "log, webhook, email, web_push, apprise or module:attribute"
 
 
 def with_channel(channel: Any, name: str = "hook", **sections: dict[str, Any]) -> Settings:
@@ -88,12 +97,9 @@ def test_channel__variable_holds_numbers(text: str) -> None:
     ("channel", "line"),
     [
         (3, "channels.hook: must be a table, [channels.hook]"),
-        ({"timeout_ms": 1}, "channels.hook.kind: must be set to log, webhook or module:attribute"),
-        (
-            {"kind": "email", "host": "h"},
-            'channels.hook.kind: must be log, webhook or module:attribute, not "email"',
-        ),
-        ({"kind": 7}, "channels.hook.kind: must be log, webhook or module:attribute, not 7"),
+        ({"timeout_ms": 1}, f"channels.hook.kind: must be set to {KNOWN}"),
+        ({"kind": "sms", "host": "h"}, f'channels.hook.kind: must be {KNOWN}, not "sms"'),
+        ({"kind": 7}, f"channels.hook.kind: must be {KNOWN}, not 7"),
         ({"kind": "log", "ports": [443]}, 'channels.hook.ports: is no setting of kind "log"'),
         (
             {**HOOK, "time_out_ms": 1},
@@ -128,6 +134,69 @@ def test_channel__refuses_by_name(channel: Any, line: str) -> None:
     (found,) = refusals(channel)
     assert found.startswith(line)
     assert found.endswith("(from here)")
+
+
+@pytest.mark.parametrize(
+    ("channel", "line"),
+    [
+        ({"kind": "email"}, "channels.hook.host: must be set for the kind email"),
+        ({**MAIL, "host": "smtp.example.com:25"}, "channels.hook.host: must be the name or addr"),
+        ({**MAIL, "host": "smtp example"}, "channels.hook.host: must be the name or address of a"),
+        ({**MAIL, "sender": "Example"}, "channels.hook.sender: must be an e-mail address such as"),
+        ({**MAIL, "sender": "A\n <a@b.c>"}, "channels.hook.sender: must not contain control"),
+        (
+            {**MAIL, "username": "u"},
+            "channels.hook.password: must be set beside channels.hook.user",
+        ),
+        (
+            {**MAIL, "password": "p"},
+            "channels.hook.username: must be set beside channels.hook.pass",
+        ),
+        ({**MAIL, "public_url": "example.com"}, "channels.hook.public_url: must be a URL such as"),
+        ({**MAIL, "public_url": "https://e.x/?a"}, "channels.hook.public_url: must be a URL such"),
+        ({**PUSH, "private_key": ""}, "channels.hook.private_key: must be set for the kind web_pu"),
+        ({**PUSH, "private_key": "secret"}, "channels.hook.private_key: must be a key as `galaxy"),
+        ({**PUSH, "public_key": "BP4z"}, "channels.hook.public_key: must be a key as `galaxy-noti"),
+        ({**PUSH, "subject": "ops@example.com"}, "channels.hook.subject: must be mailto:ADDRESS o"),
+        ({"kind": "apprise"}, "channels.hook.urls: must be set for the kind apprise"),
+        (
+            {"kind": "apprise", "urls": ["json://localhost"] * 2},
+            "channels.hook.urls: must not contain a URL twice",
+        ),
+        (
+            {"kind": "apprise", "urls": [f"json://h{n}" for n in range(21)]},
+            "channels.hook.urls: must have 20 entries at most, not 21",
+        ),
+    ],
+)
+def test_channel__refuses_what_its_kind_cannot_use(channel: Any, line: str) -> None:
+    """Each kind has needs and forms of its own; no secret is shown."""
+    found = refusals(channel)[0]
+    assert found.startswith(line)
+    assert "secret" not in found.partition(": ")[2]
+
+
+def test_email__has_no_link_where_contacts_are_looked_up() -> None:
+    """A look-up of one's own stores nothing: whoever unsubscribed would get the next e-mail."""
+    contacts = {"lookup": "my.module:find"}
+    (line,) = refusals({**MAIL, "public_url": "https://e.x"}, contacts=contacts)
+    assert line.startswith("channels.hook.public_url: must not be set beside contacts.lookup")
+
+
+def test_email__password_is_that_of_its_credential_now(tmp_path: Path) -> None:
+    """A renewed credential counts without a restart."""
+    config = written(
+        tmp_path / "a.toml",
+        '[worker]\nchannels = ["mail"]\n[channels.mail]\nkind = "email"\nusername = "u"\n'
+        'host = "smtp.example.com"\nsender = "a@example.com"\n',
+    )
+    written(tmp_path / "channels__mail__password", "first\n")
+    settings = load_settings(config, environ={"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    (mail,) = settings.channels.values()
+    assert isinstance(mail, EmailChannel)
+    assert mail.current_password() == "first"
+    written(tmp_path / "channels__mail__password", "second\n")
+    assert mail.current_password() == "second"
 
 
 def test_channel__tells_all_that_is_wrong() -> None:

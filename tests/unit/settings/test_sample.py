@@ -7,10 +7,30 @@ import tomllib
 from pathlib import Path
 
 from galaxy_notify.settings import defaults_toml, load_settings, settings_from
-from galaxy_notify.settings.channels import MODELS
+from galaxy_notify.settings.channel_kinds import MODELS
 from galaxy_notify.settings.sample import kinds_toml
 from galaxy_notify.settings.sources import SECTIONS
-from tests.support.settings import CHANNEL_DEFAULTS, DEFAULTS, NUMBERS, WEBHOOK_DEFAULTS
+from galaxy_notify.settings.values import MASK
+from tests.support.settings import (
+    APPRISE_DEFAULTS,
+    CHANNEL_DEFAULTS,
+    DEFAULTS,
+    EMAIL_DEFAULTS,
+    NEEDED,
+    NUMBERS,
+    WEB_PUSH_DEFAULTS,
+    WEBHOOK_DEFAULTS,
+)
+
+KINDS = {
+    "log": CHANNEL_DEFAULTS,
+    "webhook": WEBHOOK_DEFAULTS,
+    "email": EMAIL_DEFAULTS,
+    "web_push": WEB_PUSH_DEFAULTS,
+    "apprise": APPRISE_DEFAULTS,
+    "my_package.module:send": CHANNEL_DEFAULTS,
+}
+SECRETS = {"private_key": MASK, "urls": [MASK]}
 
 SAMPLE = Path(__file__).parents[3] / "config" / "galaxy_notify.toml"
 
@@ -48,15 +68,15 @@ def test_sample__has_a_channel_of_each_kind() -> None:
     for number, block in enumerate(blocks):
         live = re.findall(r"^# (\w+ = .*)$", block, re.MULTILINE)
         found[f"own{number}"] = tomllib.loads("\n".join(live))
+        live_kind = str(found[f"own{number}"]["kind"])
+        found[f"own{number}"].update(NEEDED.get(live_kind, {}))
     worker = {"channels": ["push", *found]}
     settings = settings_from({"worker": worker, "channels": found})
-    kinds = [channel.kind for channel in settings.channels.values()]
-    assert kinds == ["log", "webhook", "my_package.module:send"]
-    for name, defaults in zip(
-        found, (CHANNEL_DEFAULTS, WEBHOOK_DEFAULTS, CHANNEL_DEFAULTS), strict=True
-    ):
+    assert [channel.kind for channel in settings.channels.values()] == [*KINDS]
+    for name, (kind, defaults) in zip(found, KINDS.items(), strict=True):
         shown = settings.masked()[f"channels.{name}"]
-        assert shown == {"kind": settings.channels[name].kind, **defaults}
+        needed = {field: SECRETS.get(field, value) for field, value in NEEDED.get(kind, {}).items()}
+        assert shown == {"kind": kind, **defaults, **needed}
         assert list(shown) == list(found[name])
 
 
