@@ -27,6 +27,7 @@ Reason = Literal[
     "timeout",
     "tls",
     "too_large",
+    "unconfirmed",
     "unsigned",
 ]
 

@@ -7,7 +7,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.settings.channel_kinds import LogChannel, OwnChannel, WebhookChannel
+from galaxy_notify.settings.channel_kinds import (
+    AppriseChannel,
+    LogChannel,
+    OwnChannel,
+    WebhookChannel,
+)
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -41,6 +46,7 @@ def open_kind(
     installed.
     """
     with installed():
+        from galaxy_notify.channels.apprise_kind import AppriseKind
         from galaxy_notify.channels.log_kind import LogKind
         from galaxy_notify.channels.own_kind import OwnKind
         from galaxy_notify.channels.webhook_kind import WebhookKind
@@ -51,4 +57,7 @@ def open_kind(
         return OwnKind(name, channel)
     if isinstance(channel, WebhookChannel):
         return WebhookKind(name, channel, client, key_space)
+    if isinstance(channel, AppriseChannel):
+        with installed():
+            return AppriseKind(name, channel)
     raise ConfigurationError(f"channels.{name}.kind: {channel.kind} cannot be sent")

@@ -13,6 +13,7 @@ from galaxy_notify.embedded.state_dir import resolve_state_dir
 from galaxy_notify.encoding import load_encoder
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.model.callables import check_callable, loaded_attribute
+from galaxy_notify.operations.service_urls import refused_urls
 from galaxy_notify.redis_client.access import check_access
 from galaxy_notify.settings import Settings
 from galaxy_notify.settings.channel_kinds import AppriseChannel, LogChannel, OwnChannel
@@ -43,6 +44,8 @@ def _channel_problems(settings: Settings) -> Iterator[str]:
             yield f"{place}.unless_read: needs feed.url"
         if isinstance(channel, OwnChannel):
             yield from _problem_of(f"{place}.kind", channel.kind, ("delivery",))
+        if isinstance(channel, AppriseChannel) and find_spec("apprise"):
+            yield from refused_urls(f"{place}.urls", channel.urls)
     contacts = settings.contacts
     reaching = [
         name for name in served if not isinstance(settings.channels[name], _WITHOUT_CONTACTS)
