@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
@@ -15,17 +16,21 @@ if TYPE_CHECKING:
 
 @cache
 def asset() -> apprise.AppriseAsset:
-    """Return what all uses of the library have in common; the first call loads it.
+    """Return what all uses of the library have in common; the first call loads all services.
 
     What it logs holds hosts, and parts of URLs; so do the warnings of its HTTP client.
     """
-    import urllib3
-    from apprise import AppriseAsset
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of packages that some services use
+        import urllib3
+        from apprise import Apprise, AppriseAsset
 
-    logging.getLogger("apprise").disabled = True
+        logging.getLogger("apprise").disabled = True
+        # With limits of its own it would start threads that the end of the process waits for.
+        made = AppriseAsset(app_id="galaxy-notify", async_mode=False, service_timeout=0)
+        Apprise.instantiate("json://localhost", asset=made)
     urllib3.disable_warnings()
-    # With limits of its own it would start threads that the end of the process waits for.
-    return AppriseAsset(app_id="galaxy-notify", async_mode=False, service_timeout=0)
+    return made
 
 
 def opened(url: SecretStr) -> apprise.Apprise | None:
@@ -33,9 +38,10 @@ def opened(url: SecretStr) -> apprise.Apprise | None:
 
     Each thread needs its own.
     """
+    shared = asset()
     from apprise import Apprise
 
-    made = Apprise(asset=asset())
+    made = Apprise(asset=shared)
     return made if made.add(url.get_secret_value()) and len(made) == 1 else None
 
 
