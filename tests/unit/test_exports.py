@@ -17,7 +17,7 @@ import pytest
 from pydantic import BaseModel
 
 import galaxy_notify
-from galaxy_notify import errors, feed, gateway, inspector, realtime, settings, webhooks
+from galaxy_notify import edges, errors, feed, gateway, inspector, realtime, settings, webhooks
 from galaxy_notify.background.options import BackgroundOptions
 from galaxy_notify.background.stats import Closed, Stats
 from galaxy_notify.channels import TransientDeliveryError
@@ -72,6 +72,7 @@ ERRORS: list[BaseException] = [
     *(made("user", "unknown") for made in (errors.InvalidPreference, errors.InvalidQuery)),
     errors.InvalidPush("data", "too long", "too_large"),
     errors.InvalidContact("[0].address", "must be text"),
+    errors.InvalidEdge("clear", "must not be greater than at"),
     errors.InvalidPublication("title", "must be text"),
     *(errors.FeedRefused("", "too long"), errors.InvalidEndpoint("url", "must be https")),
     errors.InvalidSignature("secret: must not be empty"),
@@ -149,8 +150,8 @@ VALUES: list[Any] = [
     settings.ChannelSettings(kind="log"),
 ]
 NOT_COPIED = (
-    *("AsyncFeed", "AsyncInspector", "AsyncNotifier", "BackgroundNotifier", "Feed"),
-    *("GatewayConsumer", "Inspector", "Notifier", "Presence", "Streams"),
+    *("AsyncEdgeTrigger", "AsyncFeed", "AsyncInspector", "AsyncNotifier", "BackgroundNotifier"),
+    *("EdgeTrigger", "Feed", "GatewayConsumer", "Inspector", "Notifier", "Presence", "Streams"),
 )
 #: Values of a process only: what they stand for ends with it.
 HELD = ("Registration", "UserStream")
@@ -169,7 +170,7 @@ WAYS: list[Callable[[Any], Any]] = [
 
 def exported() -> Iterator[type]:
     """Yield every class that ``__all__`` names, lazily loaded ones too, and every error class."""
-    for package in (galaxy_notify, feed, gateway, realtime, settings, webhooks):
+    for package in (galaxy_notify, edges, feed, gateway, realtime, settings, webhooks):
         found = (getattr(package, name) for name in package.__all__)
         yield from (one for one in found if isinstance(one, type))
     for module in pkgutil.walk_packages(galaxy_notify.__path__, "galaxy_notify."):
@@ -245,7 +246,7 @@ def test_errors__leave_a_pool_of_processes_whole() -> None:
 @pytest.mark.parametrize("name", NOT_COPIED)
 def test_clients__say_that_they_are_not_copied(name: str) -> None:
     """One clear error, the same for each way."""
-    homes = (feed, gateway, realtime, galaxy_notify)
+    homes = (edges, feed, gateway, realtime, galaxy_notify)
     kind = next(getattr(home, name) for home in homes if hasattr(home, name))
     client = kind.__new__(kind)
     for way in WAYS:
