@@ -22,6 +22,8 @@ from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.model.live_event import LiveEvent
 from galaxy_notify.operations.service_urls import opened, refused_urls
 from galaxy_notify.settings.channel_kinds import AppriseChannel
+from galaxy_notify.telemetry.logs import get_logger
+from galaxy_notify.telemetry.outage import EdgeLog
 
 #: Severity → the type of a notification in Apprise.
 TYPES: Final[Mapping[str, str]] = {
@@ -47,6 +49,7 @@ class _Service(NamedTuple):
     url: SecretStr
     threads: DaemonThreads[Attempt]
     line: Line
+    edges: EdgeLog
 
 
 class AppriseKind:
@@ -66,7 +69,7 @@ class AppriseKind:
             raise ConfigurationError("\n".join(problems))
         most = min(settings.per_host, settings.concurrency)
         self._services = {
-            _id_of(url): _Service(f"urls[{number}]", url, DaemonThreads(_THREAD, most), Line())
+            _id_of(url): _service(name, f"urls[{number}]", url, most)
             for number, url in enumerate(settings.urls)
         }
 
@@ -83,16 +86,24 @@ class AppriseKind:
             return _TIMED_OUT
         future = service.threads.start(partial(_notified, service, delivery.event))
         if future is None:
+            service.edges.down("timeout", "all its threads are in use")
             now = monotonic()
             turn = service.line.turn(now + _HANGING_S, _HANGING_GAP_S)
             return Busy(round((turn - now) * 1000), rests=True)
         await asyncio.wait({future}, timeout=left)
         if future.done():
+            service.edges.up()
             return future.result()
         return _TIMED_OUT._replace(detail=f"{service.name}: {_TIMED_OUT.detail}")
 
     async def close(self) -> None:
         """Do nothing: threads that hang end by themselves, or with the process."""
+
+
+def _service(channel: str, name: str, url: SecretStr, most: int) -> _Service:
+    log = get_logger("apprise channel", channel=channel, url=name)
+    edges = EdgeLog(log, "service hangs", "service answers again")
+    return _Service(name, url, DaemonThreads(_THREAD, most), Line(), edges)
 
 
 def _notified(service: _Service, event: LiveEvent) -> Attempt:
