@@ -15,7 +15,7 @@ from galaxy_notify.channels.kind import Kind, Target
 from galaxy_notify.channels.line import Line
 from galaxy_notify.channels.reporter import ChannelReporter
 from galaxy_notify.channels.sources import Held
-from galaxy_notify.contacts.contact import Contact
+from galaxy_notify.contacts.contact import UNSUBSCRIBED, Contact
 from galaxy_notify.errors import CallFailed, Corrupt, InvalidContact, Misconfigured, Unavailable
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.retries import SHORT_PAUSES_S
@@ -29,7 +29,7 @@ _OWN_GAP_S: Final = 0.01
 #: The feed is asked for this share of an attempt's time; an attempt needs half of it.
 _FEED_SHARE: Final = 0.25
 #: Failures in which the host did not answer; any answer, of whatever kind, shows that it lives.
-_UNANSWERED: Final = frozenset({"connect", "disconnected", "dns", "timeout", "tls"})
+_UNANSWERED: Final = frozenset({"auth", "connect", "disconnected", "dns", "timeout", "tls"})
 
 
 class FindContacts(Protocol):
@@ -154,7 +154,8 @@ class Sending:
             return "no_contact"
         enabled = [one for one in contacts if not one.is_disabled]
         if not enabled:
-            return "endpoint_disabled"
+            left = any(one.disabled_reason == UNSUBSCRIBED for one in contacts)
+            return "unsubscribed" if left else "endpoint_disabled"
         targets = self._kind.targets(enabled, due.event)
         if not targets:
             return "unsubscribed"
