@@ -32,6 +32,7 @@ from galaxy_notify.operations.list_filter import ListFilter
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.web.problems import Problem
 from galaxy_notify.web.signed_tokens import InvalidToken
+from tests.support.settings import NEEDED
 
 RECEIPT = receipts.Receipt("a" * 32, "accepted", 2, 1)
 REFUSED = receipts.refused(InvalidIntent("type", "must match"))
@@ -58,15 +59,17 @@ COUNTS = feed.Counts(1, 2, 3, 4)
 ITEM = feed.FeedItem(
     *(1, "a" * 32, "t", "p", "info", "", "", {"turn": [1]}, 1, 2, None, None, None, ("push",))
 )
+KINDS: dict[str, dict[str, Any]] = {"log": {}, "webhook": {}, **NEEDED, "a:b": {}}
 SETTINGS = settings.settings_from(
     {
         "redis": {"password": "secret"},
-        "worker": {"channels": ["push", "hook", "lines", "mine"]},
+        "worker": {"channels": ["push", *(f"c{place}" for place in range(len(KINDS)))]},
         "channels": {
-            "hook": {"kind": "webhook"}, "lines": {"kind": "log"}, "mine": {"kind": "a:b"},
+            f"c{place}": {"kind": kind, **fields}
+            for place, (kind, fields) in enumerate(KINDS.items())
         },
     }
-)  # fmt: skip
+)
 ERRORS: list[BaseException] = [
     *(made("type", "must match", "conflict") for made in (errors.Invalid, errors.InvalidIntent)),
     *(made("user", "unknown") for made in (errors.InvalidPreference, errors.InvalidQuery)),

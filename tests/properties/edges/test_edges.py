@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from galaxy_notify.redis_client.scripts import Script, script
 from galaxy_notify.redis_state.edges import Zone, edge_fire, read_fired
+from tests.properties.model.support.mutations import Mutation, mutant
 from tests.scripts.support.shard import NOW, Shard, shard_on
 from tests.support.servers import Server
 from tests.support.suite import examples
 
 COOLDOWN_MS = 100
+
+
+#: Of the script, what it says and what it could say by mistake.
+DEFECTS = [
+    ("if place then return", "if false then return"),
+    ("edge[1] == 'b' or", "true or"),
+    ("zone == 'below' and edge[1] == 'a'", "zone ~= 'above' and edge[1] == 'a'"),
+    (">= cooldown", "> cooldown"),
+    ("local fires = zone == 'above' and", "local fires ="),
+    ("(fires and digits(now) or edge[2])", "digits(now)"),
+    ("(fires and '1' or '0')", "'1'"),
+    ("sub(1, (MOST - 1) * ENTRY)", "sub(1, 0)"),
+]
 
 
 class Step(NamedTuple):
@@ -68,28 +83,44 @@ def shard(server: Server) -> Iterator[Shard]:
         yield found
 
 
-def test_edge__does_what_its_model_does(shard: Shard) -> None:
-    """Whatever comes, in whichever order, and however often."""
+def _compare(shard: Shard, number: int, made: Script, **options: Any) -> None:
+    """Run random steps on the script and on the model; raise where they differ."""
 
     @settings(
-        max_examples=examples(60, 600),
+        max_examples=number,
         deadline=None,
+        database=None,
         suppress_health_check=[HealthCheck.too_slow],
+        **options,
     )
     @given(steps=_STEPS)
     def compare(steps: list[Step]) -> None:
         shard.client.delete(shard.keys.edge("k"))
         model, calls, at_ms = Model(), list[tuple[str, Step]](), NOW
-        for number, step in enumerate(steps):
+        for place, step in enumerate(steps):
             at_ms += step.after_ms
             if step.repeats is None or step.repeats >= len(calls):
-                calls.append((f"{number:016x}", step))
+                calls.append((f"{place:016x}", step))
                 asked = calls[-1]
             else:
                 asked = calls[-1 - step.repeats]
             call_id, once = asked
             call = edge_fire(shard.keys, "k", once.zone, once.cooldown_ms, call_id)
             shard.now = at_ms
-            assert read_fired(shard.run(call)) is model.answer(call_id, once, at_ms)
+            found = read_fired(shard.run(call._replace(script=made)))
+            assert found is model.answer(call_id, once, at_ms)
 
     compare()
+
+
+def test_edge__does_what_its_model_does(shard: Shard) -> None:
+    """Whatever comes, in whichever order, and however often."""
+    _compare(shard, examples(60, 600), script("edge_fire"))
+
+
+@pytest.mark.parametrize(("text", "instead"), DEFECTS)
+def test_model__finds_defects(shard: Shard, text: str, instead: str) -> None:
+    """Each is found by the same examples each time."""
+    made = mutant(Mutation("edge_fire", text, instead))["edge_fire"]
+    with pytest.raises(AssertionError):
+        _compare(shard, 300, made, derandomize=True, phases=[Phase.generate])
