@@ -57,7 +57,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "presence_ttl_ms": 30000, "reorder_ms": 100, "buffer_events": 64, "buffer_bytes": 262144,
         "max_age_ms": 600000, "ping_ms": 25000, "drain_ms": 30000, "max_connections": 20000,
         "streams_per_user": 20, "connects_per_s": 200, "consume": True, "serve": True,
-        "host": "127.0.0.1", "port": 8090, "allowed_origins": [], "audience": None,
+        "host": "127.0.0.1", "port": 8090, "allowed_origins": [], "bell_origins": [], "audience": None,
         "jwt_algorithm": "RS256", "jwt_key": None, "jwt_secret": None, "jwt_issuer": None,
         "jwt_leeway_ms": 10000, "cookie": "", "metrics_token": None, "reclaim_idle_ms": 5000,
     },
