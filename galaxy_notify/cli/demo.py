@@ -34,7 +34,9 @@ _BUSY_TIMES: Final = 2
 
 
 @click.command()
-@click.option("--web", is_flag=True, help="Show it in a browser, until Ctrl-C: two users, their bells.")
+@click.option(
+    "--web", is_flag=True, help="Show it in a browser, until Ctrl-C: two users, their bells."
+)
 @click.option("--port", type=click.IntRange(0, 65_535), help="Port of the page, with --web.")
 @listing
 def command(*, web: bool, port: int | None) -> None:

@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _HOST: Final = "127.0.0.1"
 _USUAL_PORT: Final = 8088
 #: What the extras install that the core lacks.
-_EXTRAS: Final = frozenset({"cryptography", "httptools", "jwt", "psycopg", "uvicorn"})
+_EXTRAS: Final = ("aiosmtplib", "cryptography", "jinja2", "jwt", "psycopg", "uvicorn", "websockets")
 _INSTALL: Final = (
     "demo --web needs more packages: pip install 'galaxy-notify[channels,embedded,feed,gateway]'"
 )
@@ -30,14 +31,10 @@ _INSTALL: Final = (
 
 def run(port: int | None) -> None:
     """Play until a signal; raise `ConfigurationError` and `Unavailable`."""
-    try:
-        import cryptography  # noqa: F401  # what the processes need is here too
+    if any(find_spec(name) is None for name in _EXTRAS):
+        raise ConfigurationError(_INSTALL)
+    from galaxy_notify.stage.process import play
 
-        from galaxy_notify.stage.process import play
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _EXTRAS:
-            raise
-        raise ConfigurationError(_INSTALL) from None
     stage = _listen(port)
     note("Starting Redis, Postgres, a worker and two gateways …")
     with tempfile.TemporaryDirectory(prefix="gn-demo-", ignore_cleanup_errors=True) as folder:

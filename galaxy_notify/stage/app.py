@@ -108,9 +108,7 @@ class StageApp:
         name, kind = _FILES[path]
         return _Answer(200, kind, (_FOLDER / name).read_bytes())
 
-    async def _change(
-        self, path: str, headers: Mapping[bytes, str], receive: _Receive
-    ) -> _Answer:
+    async def _change(self, path: str, headers: Mapping[bytes, str], receive: _Receive) -> _Answer:
         """Do what a button asks for: only the page of the stage itself may.
 
         Every browser names the origin of a page that sends a POST, and a page of another one cannot
@@ -118,19 +116,19 @@ class StageApp:
         """
         if headers.get(b"origin") != self._origin or headers.get(b"content-type") != _JSON:
             return _refusal(403, "only the page of the stage may do this")
+        if path not in ("/send", "/token", "/kill"):
+            return _refusal(404, "there is nothing of this name")
         try:
-            asked = json.loads(await _body(receive))
-            if path == "/send":
-                return _document(await self._play.send(asked))
-            if path == "/token":
-                return _document(self._play.token(asked))
-            if path == "/kill":
-                return _document(self._play.kill(asked))
+            return _document(await self._act(path, json.loads(await _body(receive))))
         except Refused as refused:
             return _refusal(422, str(refused))
         except (ValueError, RecursionError):
             return _refusal(400, "the body is not JSON")
-        return _refusal(404, "there is nothing of this name")
+
+    async def _act(self, path: str, asked: Any) -> Mapping[str, Any]:
+        if path == "/send":
+            return await self._play.send(asked)
+        return self._play.token(asked) if path == "/token" else self._play.kill(asked)
 
     async def _events(self, receive: _Receive, send: _Send) -> None:
         """Send what moves, whenever it has changed, until the browser leaves or the stage ends."""

@@ -76,8 +76,8 @@ class StagePlay:
 
     async def ready(self) -> None:
         """Wait until each process works."""
-        while not all(role.process.is_ready for role in self._roles):
-            await asyncio.sleep(_LOOK_EVERY_S)
+        for role in self._roles:
+            await role.process.has_worked.wait()
 
     async def end(self) -> None:
         """End all processes, then what reads."""

@@ -31,9 +31,10 @@ class StageProcess:
         #: How often it was started, and whether it works.
         self.starts = 0
         self.is_ready = False
+        self.has_worked = asyncio.Event()
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
-        self._is_ending = False
+        self._ending = asyncio.Event()
         SIGNALS.cleanups.append(self.kill)
 
     @property
@@ -48,31 +49,29 @@ class StageProcess:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
 
-    async def keep(
-        self, environ: Mapping[str, str], works: Callable[[], Awaitable[bool]]
-    ) -> None:
+    async def keep(self, environ: Mapping[str, str], works: Callable[[], Awaitable[bool]]) -> None:
         """Start it, and again whenever it has ended, until `stop`; *works* says whether it does.
 
         Raises `Unavailable` or `ConfigurationError` where it does not even work once.
         """
-        has_worked = False
-        while not self._is_ending:
+        while not self._ending.is_set():
             process = self._start(environ)
             while process.poll() is None:
                 if not self.is_ready and await works() and process.poll() is None:
-                    self.is_ready = has_worked = True
+                    self.is_ready = True
+                    self.has_worked.set()
                 await asyncio.sleep(_LOOK_EVERY_S)
             self.is_ready = False
-            if self._is_ending:
+            if self._ending.is_set():
                 return
             if process.returncode != -signal.SIGKILL:
-                if not has_worked:
+                if not self.has_worked.is_set():
                     raise self._failure(process.returncode)
                 await asyncio.sleep(_PAUSE_S)
 
     def ask_to_end(self) -> None:
         """Ask it to end, and start it no more."""
-        self._is_ending = True
+        self._ending.set()
         if self._process is not None:
             self._process.terminate()
 
@@ -108,7 +107,7 @@ def has_logged(log: Path, *events: str) -> Callable[[], Awaitable[bool]]:
     """Return what says whether a process has logged all of these events since its start."""
 
     async def works() -> bool:
-        text = log.read_bytes()
+        text = await asyncio.to_thread(log.read_bytes)
         return all(event.encode() in text for event in events)
 
     return works
@@ -122,7 +121,9 @@ def answers(port: int) -> Callable[[], Awaitable[bool]]:
             async with asyncio.timeout(2):
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
                 try:
-                    request = b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+                    request = (
+                        b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+                    )
                     writer.write(request)
                     return b" 200 " in await reader.readline()
                 finally:
