@@ -86,7 +86,8 @@ def _run() -> None:
     echo()
     echo(good("Everything ran on a real server, which has been stopped and removed."))
     program = sys.argv[0] if sys.argv[0].endswith("galaxy-notify") else "galaxy-notify"
-    echo(f"Next: {_near(program)} demo --web shows it in a browser (make demo-web in a checkout).")
+    echo(f"In a browser: {_near(program)} demo --web, or make demo-web in a checkout.")
+    echo(f"Next: {_near(program)} --embedded run, and the README for the rest.")
 
 
 def encode(notification: Notification, route: Route) -> bytes:

@@ -21,7 +21,7 @@ class Person(NamedTuple):
 
 
 PEOPLE: Final = (Person("ada", "Ada", "gateway-1"), Person("grace", "Grace", "gateway-2"))
-USERS: Final = frozenset(person.user for person in PEOPLE)
+USERS: Final = tuple(person.user for person in PEOPLE)
 
 
 def token_of(user: str, secret: str) -> str:

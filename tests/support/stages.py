@@ -39,16 +39,21 @@ class Stage:
 
     def end(self, number: int = signal.SIGTERM) -> None:
         """End it by a signal, as a person does; it must end with 0."""
-        self.process.send_signal(number)
+        if self.process.poll() is None:
+            self.process.send_signal(number)
         assert self.process.wait(HANG_S) == 0
 
 
 @contextmanager
-def running_stage() -> Iterator[Stage]:
-    """Run a stage while the block runs; at its end nothing of it may be left."""
+def running_stage(script: str = "") -> Iterator[Stage]:
+    """Run a stage while the block runs; at its end nothing of it may be left.
+
+    A shell *script* is given the command as its arguments, to run it as a person's shell does.
+    """
     folder = Path(tempfile.mkdtemp(prefix="gn-"))  # a short path, for sockets
+    shell = ["sh", "-c", script, "sh"] if script else []
     process = subprocess.Popen(
-        [*COMMAND, "--port", "0"],
+        [*shell, *COMMAND, "--port", "0"],
         stdout=subprocess.PIPE,
         env=patient({**os.environ, "TMPDIR": str(folder)}),
         text=True,

@@ -29,6 +29,7 @@ const post = async (path, body) => {
 
 const about = await (await fetch("/about.json")).json();
 const people = new Map(about.people.map((person) => [person.user, { ...person }]));
+const processes = new Map();
 const tally = makeTally();
 const board = makeBoard(at("routes"), (user) => people.get(user)?.name ?? user, tally.isShown);
 set(at("delay"), about.email_delay_ms / 1000);
@@ -36,6 +37,8 @@ set(at("delay"), about.email_delay_ms / 1000);
 // --- the counts ------------------------------------------------------------------------------
 
 const showTally = () => {
+  const isLive = [...people.values()].every(({ state }) => state === "live");
+  tally.settle(isLive && [...processes.values()].every(({ ready }) => ready));
   const counts = tally.count();
   for (const [name, value] of Object.entries(counts)) set(at(name), value);
   for (const name of ["repeated", "lost"]) at(name).parentElement.classList.toggle("bad", counts[name] > 0);
@@ -156,7 +159,6 @@ at("load").addEventListener("change", ({ target }) => {
 
 // --- the processes ---------------------------------------------------------------------------
 
-const processes = new Map();
 const makeProcess = (name) => {
   const [title, job] = LABELS[name] ?? [name, ""];
   const line = make("li", "process"), text = make("div", "text"), state = make("span", "state");

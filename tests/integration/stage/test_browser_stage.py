@@ -17,6 +17,7 @@ pytestmark = [requires_chromium, pytest.mark.extended]
 _NUMBERS = count(1)
 _KILLS = 20
 _PROCESSES = ("worker", "gateway-1", "gateway-2")
+_SENT, _SHOWN = (f"document.getElementById('{name}').textContent" for name in ("sent", "shown"))
 _HOSTILE = (
     "<img src=x onerror=parent.postMessage({galaxyNotify:'rang',id:'x'},'*')>",
     "<script>document.title='run'</script>",
@@ -181,7 +182,7 @@ def test_kills__lose_and_repeat_nothing(wide: StagePage) -> None:
     for user in ("ada", "grace"):
         wide.wait(f"document.querySelector('.{user}.person').dataset.state === 'live'")
     wide.click("#load")
-    wide.wait("document.getElementById('waiting').textContent === '0'")
+    wide.wait(f"{_SENT} === {_SHOWN}")
     found = wide.tally
     assert (found["repeated"], found["lost"]) == (0, 0)
     assert found["sent"] == found["shown"] > 2 * _KILLS
