@@ -98,7 +98,7 @@ def test_other_hosts__get_nothing(path: str, host: str) -> None:
         {"content-type": "application/x-www-form-urlencoded"},
     ],
 )
-def test_other_pages__may_not_act(path: str, headers: Mapping[str, str]) -> None:
+def test_other_pages__may_not_act(path: str, headers: dict[str, str]) -> None:
     """Neither those of other origins nor a bell; a form cannot send JSON."""
     play = _Play()
     assert _ask(play, "POST", path, OWN | headers, b"{}")[0] == 403
