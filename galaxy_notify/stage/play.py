@@ -102,7 +102,7 @@ class StagePlay:
         if receipt.error is not None:
             raise Refused(f"{receipt.error.field}: {receipt.error.message}")
         name = str(receipt.notification_id)
-        self._board.track(name, sending.intent)
+        self._board.track(name, sending)
         return {"id": name, "users": sending.users, "due_at_ms": sending.due_at_ms}
 
     def token(self, asked: Any) -> Mapping[str, Any]:

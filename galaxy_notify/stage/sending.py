@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from galaxy_notify.stage.people import USERS
 
 _IN_S: Final = (0, 10)
-_FIELDS: Final = frozenset({"to", "title", "body", "in_s", "urgent", "email", "key"})
+_FIELDS: Final = frozenset({"to", "title", "body", "in_s", "urgent", "email", "key", "steady"})
 
 
 class Refused(Exception):
@@ -17,11 +17,15 @@ class Refused(Exception):
 
 
 class Sending(NamedTuple):
-    """One notification on its way: to whom, when it is due, and what it says."""
+    """One notification on its way: to whom, when it is due, and what it says.
+
+    One that is *steady* was sent by the page itself, not by a person.
+    """
 
     users: tuple[str, ...]
     due_at_ms: int
     intent: Mapping[str, Any]
+    steady: bool
 
 
 def read_sending(asked: Any) -> Sending:
@@ -49,4 +53,6 @@ def read_sending(asked: Any) -> Sending:
     }
     if in_s:
         intent["due_at"] = now_ms + in_s * 1000
-    return Sending(tuple(intent["recipients"]), now_ms + in_s * 1000, intent)
+    return Sending(
+        tuple(intent["recipients"]), now_ms + in_s * 1000, intent, asked.get("steady") is True
+    )

@@ -11,14 +11,23 @@ const [bell, badge, state, all, news, list, none] =
   ["bell", "badge", "state", "all", "news", "list", "none"].map((id) => document.getElementById(id));
 // Lines by the id of their notification; what rang and is not in the feed yet; what was taken back.
 const lines = new Map(), fresh = new Map(), gone = new Set();
-let embedder, waiting = [], listed = [], counts, isLoading, isStale;
+let embedder, waiting = [], listed = [], counts, held, expires = 0, isLoading, isStale, failures, wake;
 
 const give = (kind, more) => embedder && parent.postMessage({ galaxyNotify: kind, ...more }, embedder);
 
-const token = () => new Promise((given) => {
-  waiting.push(given);
-  give("token");
-});
+const claims = (text) => JSON.parse(atob(text.split(".")[1].replace(/-/g, "+").replace(/_/g, "/")));
+
+// The page around it is asked for a token where none is valid for another half minute.
+const token = async () => {
+  if (!held || Date.now() > expires) {
+    held = await new Promise((given) => {
+      waiting.push(given);
+      give("token");
+    });
+    expires = 1000 * claims(held).exp - 30000;
+  }
+  return held;
+};
 
 const hear = ({ source, origin, data }) => {
   if (source !== parent || source === window || (embedder && origin !== embedder)) return;
@@ -39,9 +48,15 @@ const ask = async (path = "", body = undefined) => {
   if (body) headers["Content-Type"] = "application/json";
   const how = { headers, method: body ? "POST" : "GET", body: body && JSON.stringify(body) };
   const answer = await fetch(FEED + path, { ...how, cache: "no-store", credentials: "omit" });
+  if (answer.status === 401) held = undefined;
   if (!answer.ok) throw new Error(`${answer.status}`);
   return answer.json();
 };
+
+const pause = (ms) => new Promise((done) => {
+  const timer = setTimeout(done, ms);
+  wake = () => done(clearTimeout(timer));
+});
 
 // What is marked is shown so at once, and as the feed has it when that answers.
 const mark = async (path, body) => {
@@ -137,8 +152,10 @@ const showAll = () => show([...[...fresh.values()].reverse(), ...listed]);
 // One load at a time; what changes meanwhile is loaded behind it.
 const load = async () => {
   isStale = true;
+  wake?.();
   if (isLoading) return;
   isLoading = true;
+  failures = 0;
   while (isStale) {
     isStale = false;
     try {
@@ -148,7 +165,7 @@ const load = async () => {
       count(found);
       showAll();
     } catch {
-      await new Promise((done) => setTimeout(done, 1000));
+      await pause(500 + Math.random() * Math.min(30000, 1000 * 2 ** failures++));
       isStale = true;
     }
   }
@@ -205,6 +222,7 @@ const begin = () => {
       state.dataset.state = now;
       state.textContent = { live: "live", late: "late: catching up", closed: "signed out" }[now] ?? "connecting …";
       give("status", { state: now, reason });
+      if (reason === "unauthorized") held = undefined;
       if (now === "live") load();
     },
   });

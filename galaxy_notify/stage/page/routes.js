@@ -26,8 +26,8 @@ export const place = (route, isShown, now = Date.now()) => {
   if (status === "pending") {
     if (route.sending) return { station: 2, look: "moving", says: "being sent" };
     if (due > now) {
-      const what = channel === "email" ? "e-mailed in" : "due in";
-      return { station: 1, look: "waiting", says: `${what} ${inSeconds(due - now)}` };
+      const isMail = channel === "email";
+      return { station: 1, look: "waiting", says: isMail ? `e-mailed in ${inSeconds(due - now)}, unless read` : `due in ${inSeconds(due - now)}` };
     }
     return { station: 1, look: now - due > 400 ? "late" : "moving", says: "due: waits for a worker" };
   }

@@ -149,7 +149,7 @@ at("form").addEventListener("submit", async (event) => {
 let loadTimer, loadNumber = 0;
 const loadOnce = () => {
   loadNumber += 1;
-  const what = { title: `Move ${loadNumber}`, body: "Sent without a pause", to: [...people.keys()], in_s: 0 };
+  const what = { title: `Move ${loadNumber}`, body: "Sent without a pause", to: [...people.keys()], steady: true };
   send(what).catch((error) => set(at("said"), `Not accepted: ${error.message}`));
 };
 at("load").addEventListener("change", ({ target }) => {

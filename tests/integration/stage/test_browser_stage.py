@@ -169,7 +169,7 @@ def test_hostile_texts__are_shown_and_never_run(wide: StagePage) -> None:
 
 
 def test_kills__lose_and_repeat_nothing(wide: StagePage) -> None:
-    """Each button kills 20 times while ten notifications a second are sent to both."""
+    """Each button kills 20 times while five notifications a second are sent to each."""
     starts = "Number(document.querySelector('li:has([data-process={0}])').dataset.starts)"
     ready = "document.querySelector('[data-process={0}]').getAttribute('aria-disabled') === 'false'"
     begun = {name: wide.evaluate(starts.format(name)) for name in _PROCESSES}
