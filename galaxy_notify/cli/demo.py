@@ -34,14 +34,33 @@ _BUSY_TIMES: Final = 2
 
 
 @click.command()
+@click.option(
+    "--web", is_flag=True, help="Show it in a browser, until Ctrl-C: two users, their bells."
+)
+@click.option("--port", type=click.IntRange(0, 65_535), help="Port of the page, with --web.")
 @listing
-def command() -> None:
+def command(*, web: bool, port: int | None) -> None:
     """Demonstrate everything on a temporary server: accept, publish, retry, dead letter, replay.
 
     Uses only a temporary directory. Takes about ten seconds; Ctrl-C stops it and removes
-    everything.
+    everything. With --web it prints the address of a page on this machine instead, where
+    notifications can be sent and processes be killed.
     """
     SIGNALS.raise_if_ending()
+    if port is not None and not web:
+        raise click.UsageError("--port needs --web")
+    if web:
+        from galaxy_notify.cli import demo_web
+        from galaxy_notify.telemetry.logs import configure_logs
+
+        configure_logs("error")
+        demo_web.run(port)
+    else:
+        _run()
+
+
+def _run() -> None:
+    """Tell the story in the terminal."""
     from galaxy_notify.cli.demo_stage import Stage
     from galaxy_notify.embedded.server import EmbeddedServer
     from galaxy_notify.telemetry.logs import configure_logs
@@ -67,6 +86,7 @@ def command() -> None:
     echo()
     echo(good("Everything ran on a real server, which has been stopped and removed."))
     program = sys.argv[0] if sys.argv[0].endswith("galaxy-notify") else "galaxy-notify"
+    echo(f"In a browser: {_near(program)} demo --web, or make demo-web in a checkout.")
     echo(f"Next: {_near(program)} --embedded run, and the README for the rest.")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, NamedTuple, TypeAlias
 
 from galaxy_notify.realtime.answers import answer, answer_file, answer_json, answer_problem
+from galaxy_notify.realtime.bell_files import bell_files
 from galaxy_notify.realtime.client_files import ClientFile, client_files
 from galaxy_notify.realtime.client_messages import ClientMessages
 from galaxy_notify.realtime.connections import Connections
@@ -58,6 +59,7 @@ class App:
             "/readyz": _Path(_READ, self._ready),
             "/metrics": _Path(_READ, self._metrics),
             **(_user_paths(self.ways_in) if self.ways_in else {}),
+            **(_bell_paths(settings, self.ways_in) if self.ways_in and feed else {}),
             **(_preference_paths(self.ways_in) if self.ways_in else {}),
             **(_feed_paths(self.ways_in, feed) if self.ways_in and feed else {}),
         }
@@ -141,6 +143,11 @@ def _feed_paths(ways_in: WaysIn, feed: UserFeed) -> Mapping[str, _Path]:
         "/v1/me/feed/counts": _Path(_READ, own.counts),
         **{f"/v1/me/feed/{mark}": _Path(("POST",), own.mark) for mark in marks},
     }
+
+
+def _bell_paths(settings: RealtimeSettings, ways_in: WaysIn) -> Mapping[str, _Path]:
+    files = bell_files(settings.bell_origins)
+    return {path: _Path(_READ, _serving(file, ways_in)) for path, file in files.items()}
 
 
 def _preference_paths(ways_in: WaysIn) -> Mapping[str, _Path]:

@@ -11,7 +11,7 @@ from typing import Final
 from galaxy_notify.realtime.access import Headers
 
 _FOLDER: Final = Path(__file__).parent / "client"
-_SCRIPT_TYPE: Final = b"text/javascript; charset=utf-8"
+SCRIPT_TYPE: Final = b"text/javascript; charset=utf-8"
 #: How long a browser takes what it has without asking. Under a name with a hash: for good.
 _BRIEFLY: Final = b"public, max-age=300"
 _FOR_GOOD: Final = b"public, max-age=31536000, immutable"
@@ -40,13 +40,13 @@ def client_files() -> Mapping[str, ClientFile]:
     The client is there twice: as ``/client.js``, and under a name with the hash of its contents.
     ``Content-Location`` of the first names the second.
     """
-    script = _without_comments((_FOLDER / "client.js").read_text("utf-8"))
+    script = without_comments((_FOLDER / "client.js").read_text("utf-8"))
     types = (_FOLDER / "client.d.ts").read_bytes()
     named = f"/client-{_digest(script)}.js"
     location = (b"content-location", named.encode())
     files = [
-        _file("/client.js", script, _SCRIPT_TYPE, _BRIEFLY, [location]),
-        _file(named, script, _SCRIPT_TYPE, _FOR_GOOD),
+        _file("/client.js", script, SCRIPT_TYPE, _BRIEFLY, [location]),
+        _file(named, script, SCRIPT_TYPE, _FOR_GOOD),
         _file("/client.d.ts", types, b"text/plain; charset=utf-8", _BRIEFLY),
     ]
     return {file.path: file for file in files}
@@ -55,7 +55,7 @@ def client_files() -> Mapping[str, ClientFile]:
 def _file(
     path: str, body: bytes, kind: bytes, caching: bytes, more: Sequence[tuple[bytes, bytes]] = ()
 ) -> ClientFile:
-    etag = f'"{_digest(body)}"'
+    etag = etag_of(body)
     headers = [
         (b"content-type", kind),
         (b"cache-control", caching),
@@ -69,7 +69,12 @@ def _file(
     return ClientFile(path, body, etag, tuple(headers))
 
 
-def _without_comments(source: str) -> bytes:
+def etag_of(body: bytes) -> str:
+    """Return the strong validator of a body, in quotes."""
+    return f'"{_digest(body)}"'
+
+
+def without_comments(source: str) -> bytes:
     """Return a script without indentation and without lines that are comments.
 
     No text of the script goes over several lines, so nothing else can be lost.

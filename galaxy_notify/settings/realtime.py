@@ -88,6 +88,11 @@ class RealtimeSettings(Section):
         description="Origins of other hosts' pages that may connect, such as "
         "https://app.example.com.",
     )
+    bell_origins: Annotated[tuple[Origin, ...], Field(strict=False)] = Field(
+        (),
+        description="Origins of pages that may show the bell page (/bell) in a frame; empty: there "
+        "is no bell page.",
+    )
     audience: str | None = Field(None, description="Required aud claim of a user's token.")
     jwt_algorithm: JwtAlgorithm = Field(
         "RS256", description="The only accepted signing algorithm of users' tokens."

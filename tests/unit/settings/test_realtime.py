@@ -30,6 +30,7 @@ KEY = {"jwt_algorithm": "HS256", "jwt_secret": SECRET, "audience": "users"}
         ({"port": 8080}, "realtime.port: must differ from http.port on the same host"),
         ({"serve": False, "consume": False}, "realtime.serve: must be true where"),
         ({"cookie": "session"}, "realtime.cookie: must begin with __Host-"),
+        ({"bell_origins": ["*"]}, "realtime.bell_origins[0]: must be the origin of a page"),
         ({"allowed_origins": ["*"]}, "realtime.allowed_origins[0]: must be the origin of a page"),
         (
             {"allowed_origins": ["https://app.example.com/"]},
