@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from galaxy_notify.intake.receipts import Cancelled, Receipt, Rescheduled
     from galaxy_notify.model.intent import Intent
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "AlreadyClosed",

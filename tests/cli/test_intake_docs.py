@@ -13,7 +13,7 @@ import pytest
 
 from galaxy_notify.redis_state.roles import RIGHTS, Role
 from galaxy_notify.settings import settings_from
-from tests.cli.test_readme import path_with_program
+from tests.cli.test_guide import path_with_program
 from tests.support.documents import commands, names, text_of
 from tests.support.intake import KEYS, hand_in, intake_on, left, rejects
 from tests.support.patience import patient

@@ -51,13 +51,13 @@ def _numbers(*bounds: int) -> list[int]:
     return [number for first, last in pairs for number in range(first, last + 1)]
 
 
-def test_readme__names_every_command() -> None:
-    """Every command of the program stands in the README or in docs/operations.md."""
-    text = text_of("README.md") + text_of("docs/operations.md") + text_of("examples/README.md")
+def test_guide__names_every_command() -> None:
+    """Every command of the program stands in docs/guide.md or in docs/operations.md."""
+    text = text_of("docs/guide.md") + text_of("docs/operations.md") + text_of("examples/README.md")
     every = {command for section in COMMANDS.values() for command in section}
     used = set(re.findall(r"galaxy-notify(?: --embedded)? ([a-z]+)", text))
     assert every - used - {"demo"} == set()
-    assert "make demo" in text
+    assert "make demo" in text_of("README.md")
 
 
 def test_examples__have_an_idempotency_key_each() -> None:
@@ -72,7 +72,7 @@ def test_examples__have_an_idempotency_key_each() -> None:
 
 def test_credentials__lie_where_the_readme_puts_them() -> None:
     """Units and documents name the files that the README makes, and no others."""
-    units = [*ROOT.glob("systemd/*.service"), ROOT / "README.md", *ROOT.glob("docs/*.md")]
+    units = [*ROOT.glob("systemd/*.service"), *ROOT.glob("docs/*.md")]
     text = "\n".join(path.read_text(encoding="utf-8") for path in units)
     named = re.findall(r"LoadCredential=(\w+):(/\S+)", text)
     assert len(named) >= 4
@@ -80,7 +80,7 @@ def test_credentials__lie_where_the_readme_puts_them() -> None:
         f"/etc/galaxy-notify/{name}/" for name in ("credentials", "operator", "gateway", "feed")
     ]
     assert [path for name, path in named if path not in {f"{f}{name}" for f in folders}] == []
-    made = set(re.findall(r"/dev/null (/etc/galaxy-notify/\S+)", text_of("README.md")))
+    made = set(re.findall(r"/dev/null (/etc/galaxy-notify/\S+)", text_of("docs/guide.md")))
     assert {path for name, path in named if name == "redis__password"} <= made
 
 
@@ -92,7 +92,7 @@ def test_failure_classes__are_those_of_the_code_and_the_readme() -> None:
     given = set(re.findall(r'(?:Failure|_buried)\((?:\s*|due, )"(\w+)"', text))
     assert given <= set(FAILURE_CLASSES)
     assert [name for name in FAILURE_CLASSES if f'"{name}"' not in text] == []
-    assert all(f"`{name}`" in text_of("README.md") for name in FAILURE_CLASSES)
+    assert all(f"`{name}`" in text_of("docs/guide.md") for name in FAILURE_CLASSES)
 
 
 def test_channels__names_how_routes_end() -> None:

@@ -36,9 +36,9 @@ def test_docs__show_commands_that_work(server: Server) -> None:
 
 
 @requires_program("curl")
-def test_readme__shows_a_request_that_works(api: httpx.Client, open_process: ApiProcess) -> None:
-    """The example of the README accepts a notification."""
-    (block,) = runnable("README.md", "sh", "http")
+def test_guide__shows_a_request_that_works(api: httpx.Client, open_process: ApiProcess) -> None:
+    """The example of the guide accepts a notification."""
+    (block,) = runnable("docs/guide.md", "sh", "http")
     done = _run(block.text.replace(USUAL, open_process.url))
     assert '"status":"accepted"' in done.stdout, done.stdout + done.stderr
 

@@ -1,4 +1,4 @@
-"""The README: every command and every program in it does what it says, on a real server."""
+"""docs/guide.md: every command and every program in it does what it says, on a real server."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from tests.support.roles import PASSWORD, stage
 from tests.support.servers import Server
 from tests.support.wait import wait_until
 
-README = "README.md"
+GUIDE = "docs/guide.md"
 URL = "redis://localhost:6379/0"
 STREAM = "{gn:0}:client-events"
-PRODUCER, CONSUMER = (block.text for block in runnable(README, "python"))
+PRODUCER, CONSUMER = (block.text for block in runnable(GUIDE, "python"))
 # A function that can't encode anything: whoever meets it is a dead letter.
 BROKEN = {"GALAXY_NOTIFY_GATEWAY__ENCODER": "operator:truediv"}
 INTENT = """{"type":"game.turn.ready","producer":"lobby","recipients":["user-7"],
@@ -60,12 +60,12 @@ def dead_letter(server: Server) -> str:
     return notification_id
 
 
-def test_readme__shows_commands_that_work(server: Server, path_with_program: str) -> None:
+def test_guide__shows_commands_that_work(server: Server, path_with_program: str) -> None:
     """Each command of the operator's questions ends with 0 where all is well."""
     notification_id = dead_letter(server)
     with daemon(server), server.client() as client:
         wait_until(lambda: client.zcard("{gn:0}:workers"), "the worker is seen")
-        for command in commands(README):
+        for command in commands(GUIDE):
             done = subprocess.run(
                 re.sub(r"\bID\b", notification_id, command),
                 shell=True,
@@ -88,7 +88,7 @@ def _entries(server: Server) -> list[dict[bytes, bytes]]:
     return [fields for _, fields in entries]
 
 
-def test_readme__shows_a_producer_that_works(server: Server) -> None:
+def test_guide__shows_a_producer_that_works(server: Server) -> None:
     """The producer's program accepts once, and says so the second time."""
     found_deployment(server.url)
     for word in ("accepted", "duplicate"):
@@ -102,7 +102,7 @@ def test_readme__shows_a_producer_that_works(server: Server) -> None:
         assert done.stdout.startswith(f"{word} "), done.stdout
 
 
-def test_readme__shows_a_gateway_that_works(server: Server) -> None:
+def test_guide__shows_a_gateway_that_works(server: Server) -> None:
     """The gateway's program is handed what was published."""
     accepted(server)
     with (
@@ -120,26 +120,26 @@ def test_readme__shows_a_gateway_that_works(server: Server) -> None:
     assert delivered == "user-7 game.turn.ready {'turn': 12}\n"
 
 
-def test_readme__names_the_fields_of_the_stream(server: Server) -> None:
+def test_guide__names_the_fields_of_the_stream(server: Server) -> None:
     """The table has every field of an event, and no other."""
     accepted(server)
     with server.client() as client, daemon(server):
         wait_until(lambda: client.xlen(STREAM) == 1, "it is published")
     (entry,) = _entries(server)
-    assert [name.decode() for name in entry] == names(README, "fields")
+    assert [name.decode() for name in entry] == names(GUIDE, "fields")
 
 
-def test_readme__names_the_fields_of_an_intent() -> None:
+def test_guide__names_the_fields_of_an_intent() -> None:
     """The table has every field of an intent, and no other."""
-    assert set(names(README, "intent")) == set(Intent.model_fields)
+    assert set(names(GUIDE, "intent")) == set(Intent.model_fields)
 
 
-def test_readme__names_settings_that_exist() -> None:
+def test_guide__names_settings_that_exist() -> None:
     """What looks like a setting is one."""
     settings = settings_from({})
     known = {f"{name}.{field}" for name, section in settings.sections() for field, _ in section}
     sections = "|".join(name for name, _ in settings.sections())
-    named = set(re.findall(rf"`((?:{sections})\.[a-z_]+)`", text_of(README)))
+    named = set(re.findall(rf"`((?:{sections})\.[a-z_]+)`", text_of(GUIDE)))
     assert named <= known
     assert named
 
@@ -158,7 +158,7 @@ def users(any_server: Server) -> Iterator[dict[Role, dict[str, str]]]:
         }
 
 
-def test_readme__has_users_that_suffice(
+def test_guide__has_users_that_suffice(
     any_server: Server, users: dict[Role, dict[str, str]]
 ) -> None:
     """Accept, publish, die, replay, look and consume, each as the user made for it."""
