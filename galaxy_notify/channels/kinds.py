@@ -12,6 +12,7 @@ from galaxy_notify.settings.channel_kinds import (
     LogChannel,
     OwnChannel,
     WebhookChannel,
+    WebPushChannel,
 )
 
 if TYPE_CHECKING:
@@ -42,13 +43,14 @@ def open_kind(
     """Return what sends for a channel, in the running event loop; `close` it at the end.
 
     *name* is one of `settings.channels`. The kind may use the client until it is closed. Raises
-    `ConfigurationError` where a function of one's own or a template cannot be used, and where the
-    extra is not installed.
+    `ConfigurationError` where a function of one's own, a template or a key cannot be used, and
+    where the extra is not installed.
     """
     with installed():
         from galaxy_notify.channels.email_opening import open_email
         from galaxy_notify.channels.log_kind import LogKind
         from galaxy_notify.channels.own_kind import OwnKind
+        from galaxy_notify.channels.web_push_kind import WebPushKind, open_vapid
         from galaxy_notify.channels.webhook_kind import WebhookKind
     channel = settings.channels[name]
     if isinstance(channel, LogChannel):
@@ -59,4 +61,6 @@ def open_kind(
         return WebhookKind(name, channel, client, key_space)
     if isinstance(channel, EmailChannel):
         return open_email(name, channel, settings)
+    if isinstance(channel, WebPushChannel):
+        return WebPushKind(channel, open_vapid(name, channel))
     raise ConfigurationError(f"channels.{name}.kind: {channel.kind} cannot be sent")

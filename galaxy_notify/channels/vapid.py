@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from cryptography.hazmat.primitives.asymmetric.ec import (
-    ECDSA,
-    SECP256R1,
-    EllipticCurvePrivateKey,
-    derive_private_key,
-    generate_private_key,
-)
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from galaxy_notify.contacts.vapid_keys import VapidKeys, unpadded
 
 #: A token is valid for this time; push services allow 24 hours, by clocks of their own.
 _VALID_S: Final = 12 * 3600
@@ -26,14 +20,7 @@ _VALID_S: Final = 12 * 3600
 _LEFT_S: Final = 6 * 3600
 #: Push services whose tokens are kept: browsers know a handful.
 _MOST_KEPT: Final = 256
-_SCALAR_BYTES: Final = 32
-
-
-class VapidKeys(NamedTuple):
-    """A pair of keys, in the form of the settings: base64url without padding."""
-
-    public_key: str
-    private_key: str
+_NUMBER_BYTES: Final = 32
 
 
 class _Token(NamedTuple):
@@ -46,10 +33,8 @@ class Vapid:
 
     def __init__(self, keys: VapidKeys, subject: str, now: Callable[[], float] = time.time) -> None:
         """Prepare; *now* is a clock for tests. Raises `ValueError` for keys of different pairs."""
-        self._private = _private(keys.private_key)
-        self._public = _unpadded(_point(self._private))
-        if self._public != keys.public_key.rstrip("="):
-            raise ValueError("does not belong to public_key")
+        self._private = keys.signing_key()
+        self._public = keys.public_key.rstrip("=")
         self._subject = subject
         self._now = now
         self._kept: OrderedDict[str, _Token] = OrderedDict()
@@ -74,29 +59,9 @@ class Vapid:
         claims = _json({"aud": origin, "exp": expires_at, "sub": self._subject})
         signed = f"{head}.{claims}"
         signature = self._private.sign(signed.encode(), ECDSA(SHA256()))
-        raw = b"".join(one.to_bytes(_SCALAR_BYTES) for one in decode_dss_signature(signature))
-        return _Token(f"{signed}.{_unpadded(raw)}", expires_at)
-
-
-def new_keys() -> VapidKeys:
-    """Return a new pair of keys."""
-    private = generate_private_key(SECP256R1())
-    scalar = private.private_numbers().private_value.to_bytes(_SCALAR_BYTES)
-    return VapidKeys(_unpadded(_point(private)), _unpadded(scalar))
-
-
-def _private(text: str) -> EllipticCurvePrivateKey:
-    scalar = int.from_bytes(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    return derive_private_key(scalar, SECP256R1())
-
-
-def _point(private: EllipticCurvePrivateKey) -> bytes:
-    return private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        raw = b"".join(one.to_bytes(_NUMBER_BYTES) for one in decode_dss_signature(signature))
+        return _Token(f"{signed}.{unpadded(raw)}", expires_at)
 
 
 def _json(document: dict[str, object]) -> str:
-    return _unpadded(json.dumps(document, separators=(",", ":")).encode())
-
-
-def _unpadded(raw: bytes) -> str:
-    return urlsafe_b64encode(raw).decode().rstrip("=")
+    return unpadded(json.dumps(document, separators=(",", ":")).encode())

@@ -20,7 +20,9 @@ from galaxy_notify.settings.channel_kinds import (
     EmailChannel,
     LogChannel,
     OwnChannel,
+    WebPushChannel,
 )
+from galaxy_notify.settings.channels import ChannelSettings
 from galaxy_notify.settings.values import EMBEDDED
 
 #: The packages of the extra `channels`.
@@ -46,10 +48,7 @@ def _channel_problems(settings: Settings) -> Iterator[str]:
         channel, place = settings.channels[name], f"channels.{name}"
         if channel.unless_read and not settings.feed.url:
             yield f"{place}.unless_read: needs feed.url"
-        if isinstance(channel, OwnChannel):
-            yield from _problem_of(f"{place}.kind", channel.kind, ("delivery",))
-        if isinstance(channel, EmailChannel) and find_spec("jinja2"):
-            yield from _template_problems(f"{place}.templates", channel.templates)
+        yield from _kind_problems(place, channel)
     contacts = settings.contacts
     reaching = [
         name for name in served if not isinstance(settings.channels[name], _WITHOUT_CONTACTS)
@@ -60,6 +59,15 @@ def _channel_problems(settings: Settings) -> Iterator[str]:
         yield f"contacts.keys: must be set for channels.{reaching[0]}, or contacts.lookup"
 
 
+def _kind_problems(place: str, channel: ChannelSettings) -> Iterator[str]:
+    if isinstance(channel, OwnChannel):
+        yield from _problem_of(f"{place}.kind", channel.kind, ("delivery",))
+    if isinstance(channel, EmailChannel) and find_spec("jinja2"):
+        yield from _template_problems(f"{place}.templates", channel.templates)
+    if isinstance(channel, WebPushChannel) and find_spec("cryptography"):
+        yield from _key_problems(f"{place}.private_key", channel)
+
+
 def _template_problems(setting: str, folder: str) -> Iterator[str]:
     from galaxy_notify.mail.templates import Templates  # it needs the extra
 
@@ -67,6 +75,16 @@ def _template_problems(setting: str, folder: str) -> Iterator[str]:
         Templates(folder, setting)
     except ConfigurationError as error:
         yield from str(error).splitlines()
+
+
+def _key_problems(setting: str, channel: WebPushChannel) -> Iterator[str]:
+    from galaxy_notify.contacts.vapid_keys import VapidKeys  # it needs the extra
+
+    private = channel.private_key.get_secret_value() if channel.private_key else ""
+    try:
+        VapidKeys(channel.public_key, private).signing_key()
+    except ValueError as error:
+        yield f"{setting}: {error}"
 
 
 def _problem_of(name: str, attribute: str, parameters: Sequence[str]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any
@@ -15,10 +16,16 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 )
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from galaxy_notify.settings.channel_kinds import WebPushChannel
 from tests.support.settings import NEEDED
 
 #: The keys of a channel, as its settings have them.
 KEYS: dict[str, Any] = NEEDED["web_push"]
+
+
+def settings_of(**fields: Any) -> WebPushChannel:
+    """Return the settings of a channel, with these fields."""
+    return WebPushChannel(**{**KEYS, **fields})
 
 
 def decoded(text: str) -> bytes:
@@ -39,6 +46,12 @@ def private_key(text: str) -> EllipticCurvePrivateKey:
 def point(key: EllipticCurvePrivateKey) -> bytes:
     """Return the public key as browsers write it."""
     return key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+
+
+def audience(authorization: str) -> str:
+    """Return for which push service a token is."""
+    found: str = json.loads(decoded(authorization.split(".")[1]))["aud"]
+    return found
 
 
 class Browser:

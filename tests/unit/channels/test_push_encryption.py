@@ -72,7 +72,7 @@ def test_longest_content__fills_a_body() -> None:
         encrypted(b"x" * (MOST_CONTENT + 1), BROWSER.p256dh, BROWSER.auth)
 
 
-@pytest.mark.parametrize("key", [b"", b"\4" * 65, BROWSER.p256dh[:-1]])
+@pytest.mark.parametrize("key", [b"", b"\4" * 65, EXAMPLE.p256dh[:-1]])
 def test_key__must_be_a_point(key: bytes) -> None:
     """One beside the curve would give our own key away."""
     with pytest.raises(ValueError, match=r".+"):

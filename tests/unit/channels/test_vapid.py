@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import jwt
-import pytest
 from py_vapid import Vapid02
 
-from galaxy_notify.channels.vapid import Vapid, VapidKeys, new_keys
-from tests.support.push import KEYS, decoded, private_key
+from galaxy_notify.channels.vapid import Vapid
+from galaxy_notify.contacts.vapid_keys import VapidKeys
+from tests.support.push import KEYS, private_key
 
 ORIGIN = "https://push.example.com"
 SUBJECT = KEYS["subject"]
@@ -86,18 +86,3 @@ def test_tokens__of_many_hosts_fill_no_memory() -> None:
     for number in range(256):
         vapid.authorization(f"https://{number}.example.com")
     assert vapid.authorization(ORIGIN) != first
-
-
-def test_keys__of_different_pairs_are_refused() -> None:
-    """No push service would take what they sign."""
-    other = new_keys()
-    with pytest.raises(ValueError, match="does not belong to public_key"):
-        Vapid(VapidKeys(PAIR.public_key, other.private_key), SUBJECT)
-
-
-def test_new_keys__sign() -> None:
-    """Each call returns others."""
-    one, other = new_keys(), new_keys()
-    assert one != other
-    assert [len(decoded(key)) for key in one] == [65, 32]
-    assert Vapid02.verify(Vapid(one, SUBJECT).authorization(ORIGIN))
