@@ -17,15 +17,39 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from galaxy_notify.settings.channel_kinds import WebPushChannel
+from tests.support.contacts import key
 from tests.support.settings import NEEDED
 
 #: The keys of a channel, as its settings have them.
 KEYS: dict[str, Any] = NEEDED["web_push"]
+#: The beginning of endpoints at a push service that there is not.
+ENDPOINT = "https://push.example.com/send"
 
 
 def settings_of(**fields: Any) -> WebPushChannel:
     """Return the settings of a channel, with these fields."""
     return WebPushChannel(**{**KEYS, **fields})
+
+
+def push_sections(*channels: str, **fields: Any) -> dict[str, dict[str, Any]]:
+    """Return the sections of a deployment with such channels, ``push`` without a name."""
+    names = channels or ("push",)
+    section = {"kind": "web_push", **KEYS, **fields}
+    return {
+        "worker": {"channels": list(names)},
+        "channels": dict.fromkeys(names, section),
+        "contacts": {"keys": [key()]},
+    }
+
+
+def flat_sections(**fields: Any) -> dict[str, Any]:
+    """Return the same as a process of a test takes them."""
+    sections = push_sections(**fields)
+    return {
+        "worker__channels": sections["worker"]["channels"],
+        "contacts__keys": sections["contacts"]["keys"],
+        **{f"channels.push__{name}": value for name, value in sections["channels"]["push"].items()},
+    }
 
 
 def decoded(text: str) -> bytes:
@@ -43,9 +67,9 @@ def private_key(text: str) -> EllipticCurvePrivateKey:
     return derive_private_key(int.from_bytes(decoded(text)), SECP256R1())
 
 
-def point(key: EllipticCurvePrivateKey) -> bytes:
+def point(private: EllipticCurvePrivateKey) -> bytes:
     """Return the public key as browsers write it."""
-    return key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    return private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
 
 
 def audience(authorization: str) -> str:
@@ -57,8 +81,8 @@ def audience(authorization: str) -> str:
 class Browser:
     """A browser that has subscribed."""
 
-    def __init__(self, key: EllipticCurvePrivateKey | None = None, auth: bytes = b"") -> None:
-        self.key = key or generate_private_key(SECP256R1())
+    def __init__(self, own: EllipticCurvePrivateKey | None = None, auth: bytes = b"") -> None:
+        self.key = own or generate_private_key(SECP256R1())
         self.auth = auth or os.urandom(16)
 
     @property
