@@ -20,7 +20,7 @@ from galaxy_notify.settings import Settings, settings_from
 from tests.support.api import fields, problem
 from tests.support.gateways import KEY_SPACE, GatewayProcess, gateway_on, token
 from tests.support.push import ENDPOINT, KEYS, Browser, flat_sections, push_sections
-from tests.support.servers import Server
+from tests.support.servers import Server, main_server, running
 
 _KEY = "/v1/me/push/key"
 _PATH = "/v1/me/push/subscriptions"
@@ -28,9 +28,9 @@ _KEY_ID = key_id_of(KEYS["public_key"])
 
 
 @pytest.fixture(scope="module")
-def gateway(server: Server) -> Iterator[GatewayProcess]:
+def gateway() -> Iterator[GatewayProcess]:
     """Run a gateway of a deployment with a channel of kind web_push."""
-    with gateway_on(server, **flat_sections()) as process:
+    with running(main_server()) as server, gateway_on(server, **flat_sections()) as process:
         yield process
 
 
@@ -70,9 +70,9 @@ class Stored:
 
 
 @pytest.fixture
-def stored(server: Server) -> Stored:
+def stored(gateway: GatewayProcess) -> Stored:
     """Give the contacts that the gateway stores."""
-    return Stored(server)
+    return Stored(gateway.server)
 
 
 def subscription(place: object = "a", browser: Browser | None = None) -> dict[str, Any]:
