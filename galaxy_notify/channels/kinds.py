@@ -13,6 +13,7 @@ from galaxy_notify.settings.channel_kinds import (
     LogChannel,
     OwnChannel,
     WebhookChannel,
+    WebPushChannel,
 )
 
 if TYPE_CHECKING:
@@ -43,14 +44,15 @@ def open_kind(
     """Return what sends for a channel, in the running event loop; `close` it at the end.
 
     *name* is one of `settings.channels`. The kind may use the client until it is closed. Raises
-    `ConfigurationError` where a function of one's own or a template cannot be used, and where the
-    extra is not installed.
+    `ConfigurationError` where a function of one's own, a template or a key cannot be used, and
+    where the extra is not installed.
     """
     with installed():
         from galaxy_notify.channels.apprise_kind import AppriseKind
         from galaxy_notify.channels.email_opening import open_email
         from galaxy_notify.channels.log_kind import LogKind
         from galaxy_notify.channels.own_kind import OwnKind
+        from galaxy_notify.channels.web_push_kind import WebPushKind, open_vapid
         from galaxy_notify.channels.webhook_kind import WebhookKind
     channel = settings.channels[name]
     if isinstance(channel, LogChannel):
@@ -64,4 +66,6 @@ def open_kind(
     if isinstance(channel, AppriseChannel):
         with installed():
             return AppriseKind(name, channel)
+    if isinstance(channel, WebPushChannel):
+        return WebPushKind(channel, open_vapid(name, channel))
     raise ConfigurationError(f"channels.{name}.kind: {channel.kind} cannot be sent")

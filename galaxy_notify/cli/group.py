@@ -43,6 +43,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
         "prefs": "Show and change users' preferences.",
         "contacts": "Show and change where external channels reach users.",
         "webhooks": "Show, change and test the endpoints of users.",
+        "webpush": "Make the keys of channels that send to browsers.",
     },
     "Operate": {
         "status": "Show backlog, late routes, workers and consumer groups.",

@@ -11,7 +11,10 @@ from galaxy_notify.settings.values import MASK
 
 #: Names of data that is never shown, wherever it stands in it.
 SECRET: Final = frozenset(
-    {"auth", "authorization", "headers", "keys", "password", "secret", "secrets", "token"}
+    {
+        *("auth", "authorization", "headers", "keys", "p256dh", "password", "secret", "secrets"),
+        "token",
+    }
 )
 #: The reason with which its owner has a contact disabled.
 UNSUBSCRIBED: Final = "unsubscribed"

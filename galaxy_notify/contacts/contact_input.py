@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from galaxy_notify.contacts.contact import NewContact
+from galaxy_notify.contacts.web_push_data import check_web_push_data
 from galaxy_notify.contacts.webhook_data import check_webhook_data
 from galaxy_notify.errors import InvalidContact
 from galaxy_notify.model.json_data import UnfitData, copy_of, is_carried, kind_of, printable
@@ -62,11 +63,7 @@ def read_contact(
     named = check_channel(value.get("channel", channel or _only(channels)), channels, at)
     address = _address(value.get("address"), f"{at}address")
     data = _data(value.get("data"), f"{at}data")
-    if channels[named].kind == "webhook":
-        _check_url(address, f"{at}address")
-        check_webhook_data(data, f"{at}data")
-    elif channels[named].kind == "email":
-        address = _mailbox(address, f"{at}address")
+    address = _of_kind(channels[named].kind, address, data, at)
     name = value.get("id") or ""
     if name and not (isinstance(name, str) and _ID.fullmatch(name)):
         raise InvalidContact(f"{at}id", f"must match {_ID.pattern}, not {shown(name)}")
@@ -80,6 +77,21 @@ def check_channel(name: object, channels: Mapping[str, ChannelSettings], at: str
     known = ", ".join(channels) or "none"
     what = "must be given" if name in (None, "") else f"must be an external one, not {shown(name)}"
     raise InvalidContact(f"{at}channel", f"{what} (known: {known})")
+
+
+def _of_kind(kind: str, address: str, data: Mapping[str, Any], at: str) -> str:
+    """Return an address as its kind has it; raise `InvalidContact` for it, or for the data."""
+    if kind == "webhook":
+        _check_url(address, f"{at}address")
+        check_webhook_data(data, f"{at}data")
+    elif kind == "web_push":
+        _check_url(address, f"{at}address")
+        if not address.lower().startswith("https:"):
+            raise InvalidContact(f"{at}address", "must be https")
+        check_web_push_data(data, f"{at}data")
+    elif kind == "email":
+        return _mailbox(address, f"{at}address")
+    return address
 
 
 def _only(channels: Mapping[str, ChannelSettings]) -> str:

@@ -21,6 +21,7 @@ from galaxy_notify.settings.channel_kinds import (
     EmailChannel,
     LogChannel,
     OwnChannel,
+    WebPushChannel,
 )
 from galaxy_notify.settings.channels import ChannelSettings
 from galaxy_notify.settings.values import EMBEDDED
@@ -66,6 +67,8 @@ def _kind_problems(place: str, channel: ChannelSettings) -> Iterator[str]:
         yield from _template_problems(f"{place}.templates", channel.templates)
     if isinstance(channel, AppriseChannel) and find_spec("apprise"):
         yield from refused_urls(f"{place}.urls", channel.urls)
+    if isinstance(channel, WebPushChannel) and find_spec("cryptography"):
+        yield from _key_problems(f"{place}.private_key", channel)
 
 
 def _template_problems(setting: str, folder: str) -> Iterator[str]:
@@ -75,6 +78,16 @@ def _template_problems(setting: str, folder: str) -> Iterator[str]:
         Templates(folder, setting)
     except ConfigurationError as error:
         yield from str(error).splitlines()
+
+
+def _key_problems(setting: str, channel: WebPushChannel) -> Iterator[str]:
+    from galaxy_notify.contacts.vapid_keys import VapidKeys  # it needs the extra
+
+    private = channel.private_key.get_secret_value() if channel.private_key else ""
+    try:
+        VapidKeys(channel.public_key, private).signing_key()
+    except ValueError as error:
+        yield f"{setting}: {error}"
 
 
 def _problem_of(name: str, attribute: str, parameters: Sequence[str]) -> Iterator[str]:

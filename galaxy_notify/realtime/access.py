@@ -23,7 +23,7 @@ _SINGLE: Final = frozenset(
 )
 _REALM: Final = 'Bearer realm="galaxy-notify"'
 _PREFLIGHT: Final[Headers] = (
-    (b"access-control-allow-methods", b"GET, POST, PUT"),
+    (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),
     (b"access-control-allow-headers", b"authorization, last-event-id, content-type, if-match"),
     (b"access-control-max-age", b"600"),
 )

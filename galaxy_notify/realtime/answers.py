@@ -21,9 +21,11 @@ async def answer(
         await send({"type": "http.response.body", "body": b""})
 
 
-async def answer_json(send: Send, document: object, headers: Headers = ()) -> None:
+async def answer_json(
+    send: Send, document: object, headers: Headers = (), *, status: int = 200
+) -> None:
     """Answer with a JSON document."""
-    await answer(send, 200, packed(document), [(b"content-type", b"application/json"), *headers])
+    await answer(send, status, packed(document), [(b"content-type", b"application/json"), *headers])
 
 
 async def answer_problem(send: Send, problem: Problem, headers: Headers = ()) -> None:

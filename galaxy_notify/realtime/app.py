@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from galaxy_notify.realtime.answers import answer, answer_file, answer_json, answer_problem
 from galaxy_notify.realtime.bell_files import bell_files
@@ -13,6 +13,7 @@ from galaxy_notify.realtime.client_messages import ClientMessages
 from galaxy_notify.realtime.connections import Connections
 from galaxy_notify.realtime.feed_paths import FeedPaths
 from galaxy_notify.realtime.preference_paths import PreferencePaths
+from galaxy_notify.realtime.push_paths import PushPaths
 from galaxy_notify.realtime.readiness import Readiness
 from galaxy_notify.realtime.request import Asgi, Receive, Request, Send
 from galaxy_notify.realtime.user_feed import UserFeed
@@ -22,6 +23,9 @@ from galaxy_notify.settings.realtime import RealtimeSettings
 from galaxy_notify.telemetry.prometheus import MEDIA_TYPE as METRICS_TYPE
 from galaxy_notify.telemetry.prometheus import Scraped
 from galaxy_notify.web.problems import Problem
+
+if TYPE_CHECKING:
+    from galaxy_notify.channels.push_subscriptions import PushSubscriptions
 
 _FORWARDED: Final = (b"forwarded", b"x-forwarded-for", b"x-real-ip")
 _Handler: TypeAlias = Callable[[Request, Send], Awaitable[None]]
@@ -47,6 +51,7 @@ class App:
         readiness: Readiness,
         scraped: Scraped,
         feed: UserFeed | None = None,
+        subscriptions: PushSubscriptions | None = None,
     ) -> None:
         """Read the key of users' tokens; raise `ConfigurationError` if it cannot be used."""
         #: None in a process that only delivers.
@@ -62,6 +67,7 @@ class App:
             **(_bell_paths(settings, self.ways_in) if self.ways_in and feed else {}),
             **(_preference_paths(self.ways_in) if self.ways_in else {}),
             **(_feed_paths(self.ways_in, feed) if self.ways_in and feed else {}),
+            **(_push_paths(self.ways_in, subscriptions) if self.ways_in and subscriptions else {}),
         }
         self._take_metrics_token(settings)
 
@@ -83,7 +89,7 @@ class App:
     def _handler(self, request: Request) -> _Handler:
         """Return what answers a request; raise a `Problem` (404 or 405)."""
         what = f"no route for {request.method[:16]} {request.path[:200]}"
-        path = self._paths.get(request.path)
+        path = self._paths.get(request.path) or self._paths.get(_one_of(request.path))
         if path is None:
             raise Problem("not-found", what)
         if request.method in path.methods:
@@ -156,6 +162,20 @@ def _preference_paths(ways_in: WaysIn) -> Mapping[str, _Path]:
         path: _Path((*_READ, "PUT"), own.whole),
         **{f"{path}/{change}": _Path(("POST",), own.silence) for change in ("silence", "resume")},
     }
+
+
+def _push_paths(ways_in: WaysIn, stored: PushSubscriptions) -> Mapping[str, _Path]:
+    own = PushPaths(ways_in, stored)
+    return {
+        "/v1/me/push/key": _Path(_READ, own.key),
+        "/v1/me/push/subscriptions": _Path(("POST",), own.subscribe),
+        "/v1/me/push/subscriptions/{id}": _Path(("DELETE",), own.unsubscribe),
+    }
+
+
+def _one_of(path: str) -> str:
+    """Return the path of all things of a kind, of which *path* names one."""
+    return f"{path.rpartition('/')[0]}/{{id}}"
 
 
 def _user_paths(ways_in: WaysIn) -> Mapping[str, _Path]:

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 import uvicorn
 
 from galaxy_notify import __version__
+from galaxy_notify.channels.push_subscriptions import open_subscriptions
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.feed.opening import open_missing_marks
 from galaxy_notify.process.closing import close_soon
@@ -26,12 +27,9 @@ from galaxy_notify.realtime.attendance import Attendance
 from galaxy_notify.realtime.connections import Connections
 from galaxy_notify.realtime.consuming import EventDelivery
 from galaxy_notify.realtime.instance import Instance
-from galaxy_notify.realtime.logouts import Logouts
-from galaxy_notify.realtime.own_preferences import OwnPreferences
 from galaxy_notify.realtime.readiness import Readiness
 from galaxy_notify.realtime.reporting import Reporting
 from galaxy_notify.realtime.user_feed import open_user_feed
-from galaxy_notify.realtime.ways_in import Serving
 from galaxy_notify.redis_client.access import open_async, user_name
 from galaxy_notify.redis_client.faults import REDIS_ERRORS, RedisFault, Remedy
 from galaxy_notify.redis_client.flows import run_flow
@@ -44,7 +42,6 @@ from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.permissions import check_rights
 from galaxy_notify.redis_state.roles import Role
 from galaxy_notify.redis_state.shared_settings import KeySpace
-from galaxy_notify.redis_state.tickets import Tickets
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry.logs import configure_logs, get_logger
 from galaxy_notify.telemetry.prometheus import start_scraped
@@ -109,7 +106,12 @@ class GatewayProcess:
         self._missing = open_missing_marks(settings)
         self._feed = open_user_feed(settings, self._telemetry)
         self._app = App(
-            settings.realtime, self._connections, self._readiness, self._scraped, self._feed
+            settings.realtime,
+            self._connections,
+            self._readiness,
+            self._scraped,
+            self._feed,
+            open_subscriptions(settings),
         )
         self._supervisor = environ_supervisor()
         self._stop = asyncio.Event()
@@ -226,11 +228,7 @@ class GatewayProcess:
             reorder_s, missing = own.reorder_ms / 1000, self._missing
             instance = Instance(client, attendance, reorder_s, self._telemetry, missing)
             if self._app.ways_in is not None:
-                redis = client, key_space
-                serving = Serving(
-                    instance, Tickets(*redis), Logouts(*redis), OwnPreferences(*redis)
-                )
-                self._app.ways_in.begin(serving)
+                self._app.ways_in.begin(instance, client, key_space)
             if self._feed is not None:
                 self._feed.hub = instance.hub
             parts += [instance, self._connections]

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple, TypeAlias
 
+import redis.asyncio
+
 from galaxy_notify.realtime.access import Access, Headers, unauthorized
 from galaxy_notify.realtime.answers import answer_json
 from galaxy_notify.realtime.arrivals import Arrival
@@ -16,12 +18,14 @@ from galaxy_notify.realtime.instance import Instance
 from galaxy_notify.realtime.logouts import Logouts
 from galaxy_notify.realtime.message import Message
 from galaxy_notify.realtime.own_preferences import OwnPreferences
+from galaxy_notify.realtime.own_subscriptions import OwnSubscriptions
 from galaxy_notify.realtime.request import Request, Send
 from galaxy_notify.realtime.sse import HEADERS, SseConnection
 from galaxy_notify.realtime.stream import BufferLimits, Stream
 from galaxy_notify.realtime.tokens import TokenUser
 from galaxy_notify.realtime.websocket import Heard, WebSocketConnection, handshake
 from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_state.shared_settings import KeySpace
 from galaxy_notify.redis_state.tickets import LIFETIME_MS, Grant, Tickets
 from galaxy_notify.settings.realtime import RealtimeSettings
 from galaxy_notify.telemetry.logs import get_logger
@@ -35,6 +39,7 @@ class Serving(NamedTuple):
     tickets: Tickets
     logouts: Logouts
     preferences: OwnPreferences
+    subscriptions: OwnSubscriptions
 
 
 _Opening: TypeAlias = Callable[
@@ -70,9 +75,16 @@ class WaysIn:
         """Take keys and origins of new settings; raise `ConfigurationError`."""
         self._access = Access(settings)
 
-    def begin(self, serving: Serving) -> None:
-        """Serve users from now on."""
-        self._serving = serving
+    def begin(self, instance: Instance, client: redis.asyncio.Redis, key_space: KeySpace) -> None:
+        """Serve users of a deployment from now on."""
+        redis = client, key_space
+        self._serving = Serving(
+            instance,
+            Tickets(*redis),
+            Logouts(*redis),
+            OwnPreferences(*redis),
+            OwnSubscriptions(*redis),
+        )
         self._began.set()
 
     def cors(self, origin: str | None, *, preflight: bool = False) -> Headers:

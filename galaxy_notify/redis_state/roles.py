@@ -184,15 +184,16 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
     Role.GATEWAY: _rights(
         # Inboxes have slots of their own, and tags that the pattern of shards fits too.
         """
-        client-events gateway:* gateways inbox logout:* lost meta never parked preferences:*
-        preferred presence:* recent:* tickets:* unread:*
+        client-events contacts:* gateway:* gateways inbox logout:* lost meta never parked
+        preferences:* preferred presence:* recent:* tickets:* unread:*
         """,
         """
-        exists hgetall hkeys hlen hmget lindex llen lpos lrange mget scan time xlen xpending xrange
-        xread zrangebyscore
+        exists hget hgetall hkeys hlen hmget lindex llen lpos lrange mget scan time xlen xpending
+        xrange xread zrangebyscore
         """,
         """
         client-events = xack xclaim xgroup|create xgroup|delconsumer xreadgroup
+        contacts:* = hdel hset
         gateway:* = del hset pexpire
         gateways = zadd zrem zremrangebyscore
         inbox = del pexpire xadd xtrim

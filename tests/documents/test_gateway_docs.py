@@ -87,4 +87,4 @@ def _served() -> set[str]:
     """Return the paths of a gateway with a feed."""
     realtime = {"audience": AUDIENCE, "jwt_algorithm": "HS256", "jwt_secret": SECRET}
     settings = settings_from({"realtime": realtime}).realtime
-    return {*App(settings, Mock(), Mock(), Mock(), feed=Mock())._paths}
+    return {*App(settings, Mock(), Mock(), Mock(), feed=Mock(), subscriptions=Mock())._paths}

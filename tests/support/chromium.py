@@ -86,6 +86,7 @@ class Page:
         self._browser = browser
         self._records: list[Any] = []
         self._problems: list[str] = []
+        self._listener: Callable[[str, Any], None] | None = None
         browser.listen(self._session, self._take)
         for domain in ("Page", "Runtime", "Network"):
             self.command(f"{domain}.enable")
@@ -101,6 +102,10 @@ class Page:
     def command(self, method: str, **parameters: Any) -> Any:
         """Run a command of this page."""
         return self._browser.command(method, self._session, **parameters)
+
+    def listen(self, listener: Callable[[str, Any], None]) -> None:
+        """Have what happens on this page handed on, too."""
+        self._listener = listener
 
     def goto(self, url: str) -> None:
         """Open an address."""
@@ -132,6 +137,8 @@ class Page:
         self._browser.command("Target.closeTarget", targetId=self._target)
 
     def _take(self, method: str, parameters: Any) -> None:
+        if self._listener is not None:
+            self._listener(method, parameters)
         if method == "Runtime.bindingCalled":
             self._records.append(json.loads(parameters["payload"]))
         elif method == "Runtime.exceptionThrown":

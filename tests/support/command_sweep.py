@@ -94,6 +94,7 @@ ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
     "webhooks replay": (_ENDPOINT, "--since", "1h"),
     "webhooks rotate": (_ENDPOINT,),
     "webhooks test": (_ENDPOINT,),
+    "webpush keys": (),
 }
 #: Groups that do something without a subcommand.
 ALSO_COMMANDS: Final = frozenset({"intake", "feed"})

@@ -1,0 +1,131 @@
+"""The page and the service worker of examples/web_push in a browser, with what a channel sends.
+
+No push service takes part: what one carries is decrypted here, as a browser does it, and handed to
+the service worker.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from galaxy_notify.channels.push_encryption import encrypted
+from galaxy_notify.channels.push_message import push_content
+from galaxy_notify.model.live_event import LiveEvent
+from tests.support.chromium import Chromium, Page, requires_chromium
+from tests.support.program import ROOT
+from tests.support.push import Browser
+from tests.support.wait import wait_until
+
+pytestmark = requires_chromium
+
+EVENT = LiveEvent(
+    f"{'0a' * 16}.2/browser:u1", "game.turn", "critical", "Grüße", "Zieh!", {"url": "/game/7"}, 1
+)
+
+
+@pytest.fixture
+def site() -> Iterator[str]:
+    """Serve the example, and give its address."""
+    command = [sys.executable, "examples/web_push/page.py", "0"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        try:
+            yield process.stdout.readline().split()[1]
+        finally:
+            process.kill()
+
+
+class Worker:
+    """The service worker of a page."""
+
+    def __init__(self, browser: Chromium, profile: str, site: str) -> None:
+        browser.command(
+            "Browser.grantPermissions",
+            origin=site,
+            permissions=["notifications"],
+            browserContextId=profile,
+        )
+        self.page = Page(browser, profile)
+        self._browser = browser
+        self._site = site
+        self._versions: list[Any] = []
+        self.page.listen(self._take)
+        self.page.command("ServiceWorker.enable")
+        self.page.goto(site)
+        wait_until(self._registration, "the service worker is there")
+
+    def push(self, content: bytes) -> None:
+        """Have a message come, after its way from us to a browser."""
+        device = Browser()
+        came = device.decrypted(encrypted(content, device.p256dh, device.auth))
+        self.page.command(
+            "ServiceWorker.deliverPushMessage",
+            origin=self._site,
+            registrationId=self._registration(),
+            data=came.decode(),
+        )
+
+    def shown(self) -> list[dict[str, Any]]:
+        """Return what the browser shows."""
+        found = self.page.evaluate(
+            "navigator.serviceWorker.ready.then((one) => one.getNotifications()).then((all) =>"
+            " JSON.stringify(all.map(({ title, body, tag, data, requireInteraction }) =>"
+            " ({ title, body, tag, data, requireInteraction }))))"
+        )
+        shown: list[dict[str, Any]] = json.loads(found)
+        return shown
+
+    def _registration(self) -> str:
+        """Return the id of the registration, once its worker is active; empty before."""
+        self._browser.take_events()
+        active = [one for one in self._versions if one["status"] == "activated"]
+        return str(active[-1]["registrationId"]) if active else ""
+
+    def _take(self, method: str, parameters: Any) -> None:
+        if method == "ServiceWorker.workerVersionUpdated":
+            self._versions += parameters["versions"]
+
+
+@pytest.fixture
+def worker(chromium: Chromium, site: str) -> Iterator[Worker]:
+    """Give the service worker of the example."""
+    with chromium.profile() as profile:
+        yield Worker(chromium, profile, site)
+
+
+def test_message__is_shown(worker: Worker) -> None:
+    """As the event has it."""
+    worker.push(push_content(EVENT))
+    wait_until(worker.shown, "it is shown")
+    assert worker.shown() == [
+        {
+            "title": "Grüße",
+            "body": "Zieh!",
+            "tag": EVENT.notification_id,
+            "data": {"url": "/game/7", "notification_id": EVENT.notification_id},
+            "requireInteraction": True,
+        }
+    ]
+
+
+def test_message__that_comes_twice_is_shown_once(worker: Worker) -> None:
+    """The second one may come in a later attempt; another notification is beside it."""
+    other = EVENT._replace(event_id=f"{'0b' * 16}.2/browser:u1", title="Other")
+    for event in (EVENT, EVENT, other):
+        worker.push(push_content(event))
+    wait_until(lambda: len(worker.shown()) > 1, "both are shown")
+    assert sorted(one["title"] for one in worker.shown()) == ["Grüße", "Other"]
+
+
+def test_thin_message__is_shown(worker: Worker) -> None:
+    """Without the text, which the page has."""
+    worker.push(push_content(EVENT._replace(body="x" * 5000, title="", data={})))
+    wait_until(worker.shown, "it is shown")
+    (shown,) = worker.shown()
+    assert (shown["title"], shown["body"]) == ("game.turn", "Open the page to read it.")
