@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -16,7 +16,7 @@ from galaxy_notify.settings import Settings
 from galaxy_notify.stage.board import Board
 from galaxy_notify.stage.people import PEOPLE, USERS, token_of
 from galaxy_notify.stage.postbox import Postbox
-from galaxy_notify.stage.processes import StageProcess, answers, has_logged
+from galaxy_notify.stage.processes import StageProcess, Works, answers, has_logged
 from galaxy_notify.stage.sending import Refused, read_sending
 from galaxy_notify.stage.servers import EMAIL_DELAY_MS, Servers
 
@@ -29,7 +29,7 @@ class _Role(NamedTuple):
 
     process: StageProcess
     environ: Mapping[str, str]
-    works: Callable[[], Awaitable[bool]]
+    works: Works
 
 
 class StagePlay:

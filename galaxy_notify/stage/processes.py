@@ -7,12 +7,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from galaxy_notify.errors import ConfigurationError, Unavailable
 from galaxy_notify.signals import SIGNALS
+
+#: Says whether a process works.
+Works = Callable[[], Coroutine[Any, Any, bool]]
 
 _LOOK_EVERY_S: Final = 0.05
 #: A process that cannot start, such as on a port that is taken for a moment, waits between two.
@@ -49,7 +52,7 @@ class StageProcess:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
 
-    async def keep(self, environ: Mapping[str, str], works: Callable[[], Awaitable[bool]]) -> None:
+    async def keep(self, environ: Mapping[str, str], works: Works) -> None:
         """Start it, and again whenever it has ended, until `stop`; *works* says whether it does.
 
         Raises `Unavailable` or `ConfigurationError` where it does not even work once.
@@ -103,7 +106,7 @@ class StageProcess:
         return kind(f"{self.name} ended with {code}: {said}")
 
 
-def has_logged(log: Path, *events: str) -> Callable[[], Awaitable[bool]]:
+def has_logged(log: Path, *events: str) -> Works:
     """Return what says whether a process has logged all of these events since its start."""
 
     async def works() -> bool:
@@ -113,7 +116,7 @@ def has_logged(log: Path, *events: str) -> Callable[[], Awaitable[bool]]:
     return works
 
 
-def answers(port: int) -> Callable[[], Awaitable[bool]]:
+def answers(port: int) -> Works:
     """Return what says whether a gateway on this port is ready."""
 
     async def works() -> bool:

@@ -63,13 +63,17 @@ _WHERE = "import galaxy_notify; print(galaxy_notify.__file__)"
 
 
 def test_wheel__holds_the_scripts_and_the_types(dist: Path) -> None:
-    """The wheel holds every Lua script, the browser client, and that it is typed."""
+    """The wheel holds every Lua script, the browser client, the pages, and that it is typed."""
     (wheel,) = dist.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     scripts = {f"galaxy_notify/lua/{path.name}" for path in (ROOT / "lua").glob("*.lua")}
     assert scripts
     client = {f"galaxy_notify/realtime/client/client.{end}" for end in ("js", "d.ts")}
-    assert scripts | client | {"galaxy_notify/py.typed"} <= names
+    pages = {
+        *(f"galaxy_notify/realtime/bell/bell.{end}" for end in ("html", "css", "js")),
+        *(f"galaxy_notify/stage/page/{name}" for name in ("index.html", "stage.css", "stage.js")),
+    }
+    assert scripts | client | pages | {"galaxy_notify/py.typed"} <= names
     assert not [name for name in names if name.startswith(("tests/", "lua/"))]
 
 
