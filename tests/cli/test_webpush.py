@@ -8,17 +8,15 @@ import tomllib
 from galaxy_notify.contacts.vapid_keys import VapidKeys
 from galaxy_notify.contacts.web_push_data import key_id_of
 from galaxy_notify.settings.channel_kinds import WebPushChannel
-from tests.support.command import CommandLine
-
-_NOWHERE = "redis://127.0.0.1:1"
+from tests.support.command import NOWHERE, CommandLine
 
 
 def test_keys__are_settings_of_a_channel() -> None:
     """A pair, that each call makes; Redis is not asked."""
-    command = CommandLine(_NOWHERE)
+    command = CommandLine(NOWHERE)
     printed = [command.run("webpush", "keys") for _ in range(2)]
-    assert [one.code for one in printed] == [0, 0]
-    first, second = (WebPushChannel(**tomllib.loads(one.out)) for one in printed)
+    assert [one.exit_code for one in printed] == [0, 0]
+    first, second = (WebPushChannel(**tomllib.loads(one.stdout)) for one in printed)
     assert first.public_key != second.public_key
     assert first.private_key
     VapidKeys(first.public_key, first.private_key.get_secret_value()).signing_key()
@@ -27,7 +25,7 @@ def test_keys__are_settings_of_a_channel() -> None:
 
 def test_keys__as_json() -> None:
     """With the id that is kept with each subscription."""
-    done = CommandLine(_NOWHERE).run("webpush", "keys", "--json")
-    found = json.loads(done.out)
+    done = CommandLine(NOWHERE).run("webpush", "keys", "--json")
+    found = json.loads(done.stdout)
     assert found.pop("key_id") == key_id_of(found["public_key"])
     VapidKeys(**found).signing_key()
