@@ -30,6 +30,7 @@ Reason = Literal[
     "timeout",
     "tls",
     "too_large",
+    "unconfirmed",
     "unsigned",
 ]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.settings.channel_kinds import (
+    AppriseChannel,
     EmailChannel,
     LogChannel,
     OwnChannel,
@@ -47,6 +48,7 @@ def open_kind(
     where the extra is not installed.
     """
     with installed():
+        from galaxy_notify.channels.apprise_kind import AppriseKind
         from galaxy_notify.channels.email_opening import open_email
         from galaxy_notify.channels.log_kind import LogKind
         from galaxy_notify.channels.own_kind import OwnKind
@@ -63,4 +65,7 @@ def open_kind(
         return open_email(name, channel, settings)
     if isinstance(channel, WebPushChannel):
         return WebPushKind(channel, open_vapid(name, channel))
+    if isinstance(channel, AppriseChannel):
+        with installed():
+            return AppriseKind(name, channel)
     raise ConfigurationError(f"channels.{name}.kind: {channel.kind} cannot be sent")

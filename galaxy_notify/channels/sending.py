@@ -148,7 +148,7 @@ class Sending:
     async def _targets(self, due: DueRoute) -> Sequence[Target] | str:
         """Return where it is still to go; or why nowhere, as a reason to skip it."""
         if self.contacts is None:
-            return [Target()]
+            return _left(self._kind.targets((), due.event), due)
         contacts = await self.contacts.of(due.user_id, self._reporter.channel)
         if not contacts:
             return "no_contact"
@@ -159,7 +159,7 @@ class Sending:
         targets = self._kind.targets(enabled, due.event)
         if not targets:
             return "unsubscribed"
-        return [target for target in targets if target.id not in due.route.done]
+        return _left(targets, due)
 
     async def _send_to(self, due: DueRoute, targets: Sequence[Target], end: float) -> Ending:
         left_s = end - monotonic()
@@ -196,6 +196,8 @@ class Sending:
             attempt = await self._kind.send(
                 _delivery(self._reporter.channel, due, target), target, deadline
             )
+            if isinstance(attempt, Busy):
+                return attempt
             answered = attempt.reason not in _UNANSWERED or attempt.status is not None
         finally:
             self._hosts.leave(permit, answered=answered)
@@ -225,6 +227,11 @@ async def _all_ended(
         return [await send for send in sends]
     except Exception as error:
         return [error]
+
+
+def _left(targets: Sequence[Target], due: DueRoute) -> Sequence[Target]:
+    """Return the addresses that do not have it yet."""
+    return [target for target in targets if target.id not in due.route.done]
 
 
 def _delivery(channel: str, due: DueRoute, target: Target) -> Delivery:

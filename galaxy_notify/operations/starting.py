@@ -13,6 +13,7 @@ from galaxy_notify.embedded.state_dir import resolve_state_dir
 from galaxy_notify.encoding import load_encoder
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.model.callables import check_callable, loaded_attribute
+from galaxy_notify.operations.service_urls import refused_urls
 from galaxy_notify.redis_client.access import check_access
 from galaxy_notify.settings import Settings
 from galaxy_notify.settings.channel_kinds import (
@@ -66,6 +67,8 @@ def _kind_problems(place: str, channel: ChannelSettings) -> Iterator[str]:
         yield from _template_problems(f"{place}.templates", channel.templates)
     if isinstance(channel, WebPushChannel) and find_spec("cryptography"):
         yield from _key_problems(f"{place}.private_key", channel)
+    if isinstance(channel, AppriseChannel) and find_spec("apprise"):
+        yield from refused_urls(f"{place}.urls", channel.urls)
 
 
 def _template_problems(setting: str, folder: str) -> Iterator[str]:

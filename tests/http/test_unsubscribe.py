@@ -13,10 +13,11 @@ from galaxy_notify.settings.contacts import parse_key
 from tests.support.api import ApiProcess, api_on, bearer, entry
 from tests.support.contacts import key
 from tests.support.servers import Server
+from tests.support.settings import NEEDED
 
 CONTACTS = "/v1/users/u1/contacts"
 LINK = "/v1/unsubscribe"
-MAIL = {"kind": "email", "host": "smtp.example.com", "sender": "notify@example.com"}
+MAIL = {"kind": "email", **NEEDED["email"]}
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import email
 import email.policy
+import logging
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from tests.support.tls import Pair
 from tests.support.wait import HANG_S
 
+logging.getLogger("mail.log").disabled = True
 #: In place of a reply: the server answers nothing more, or ends the connection.
 SILENT = "silent"
 DROPPED = "dropped"
@@ -122,6 +124,18 @@ class MailServer:
                 return found.pop(0) if found else ""
             return found
 
+    def judge(self, envelope: Envelope) -> str:
+        """Return what is answered to an e-mail that was read; empty: it is taken."""
+        content = envelope.content
+        assert isinstance(content, bytes)
+        head = email.message_from_bytes(content.partition(b"\r\n\r\n")[0])
+        return self.verdict(str(head["Message-ID"]))
+
+    def verdict(self, message: str) -> str:
+        """Return what is answered to the e-mail of this id; all are taken, unless overridden."""
+        del message
+        return ""
+
     def take(self, session: Session, envelope: Envelope) -> None:
         """Keep an e-mail."""
         content = envelope.content
@@ -191,6 +205,8 @@ class _Handler:
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         if (reply := await self._scripted(server, "DATA")) is not None:
             return reply
+        if (reply := await self._done(server, self._server.judge(envelope))) is not None:
+            return reply
         self._server.take(session, envelope)
         # Taken, and its answer is lost: what at least once repeats.
         if (reply := await self._scripted(server, "TAKEN")) is not None:
@@ -198,7 +214,10 @@ class _Handler:
         return "250 2.0.0 taken"
 
     async def _scripted(self, server: SMTP, command: str) -> str | None:
-        reply = self._server.reply(command)
+        return await self._done(server, self._server.reply(command))
+
+    async def _done(self, server: SMTP, reply: str) -> str | None:
+        """Do as a reply says, and return what is to be answered; None: the usual reply."""
         if reply == SILENT:
             await asyncio.get_running_loop().create_future()
         if reply == DROPPED:

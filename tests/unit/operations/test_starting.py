@@ -14,6 +14,8 @@ from galaxy_notify.settings import Settings, settings_from
 from tests.support.contacts import key
 from tests.support.settings import NEEDED, written
 
+_APPRISE = {"kind": "apprise", "urls": ["json://localhost", "nope://host"]}
+
 
 def settings(kind: str, **sections: dict[str, Any]) -> Settings:
     """Return settings with one external channel, which is served."""
@@ -45,6 +47,7 @@ def test_check__needs_the_extra(monkeypatch: pytest.MonkeyPatch, missing: str) -
         ("tests.support.own_channels:missing", {"contacts": {"keys": [key()]}}, "mine.kind"),
         ("tests.support.own_channels:send", {}, "contacts.keys: must be set for channels.mine"),
         ("webhook", {}, "contacts.keys: must be set for channels.mine"),
+        ("apprise", {"channels": {"mine": _APPRISE}}, r"^channels\.mine\.urls\[1\]: not the URL"),
         ("webhook", {"contacts": {"lookup": "nowhere:find"}}, "contacts.lookup: cannot load"),
         ("email", {}, "contacts.keys: must be set for channels.mine"),
     ],
