@@ -26,7 +26,8 @@ class Page(SimpleHTTPRequestHandler):
         if self.path != "/token":
             super().do_GET()
             return
-        claims = {"sub": "user-7", "aud": REALTIME["audience"], "exp": time.time() + 600}
+        now = time.time()
+        claims = {"sub": "user-7", "aud": REALTIME["audience"], "iat": now, "exp": now + 600}
         token = jwt.encode(claims, REALTIME["jwt_secret"], REALTIME["jwt_algorithm"]).encode()
         self.send_response(200)
         self.send_header("Cache-Control", "no-store")

@@ -9,7 +9,6 @@ from galaxy_notify.errors import CallFailed, Misconfigured, ServerRefused
 from galaxy_notify.realtime.connection import retry_ms
 from galaxy_notify.redis_client.failed_calls import failed_call
 from galaxy_notify.redis_client.faults import BUSY, RedisFault
-from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.outage import EdgeLog
 from galaxy_notify.web.problems import Problem, retry_after
 
@@ -17,14 +16,12 @@ from galaxy_notify.web.problems import Problem, retry_after
 class CallProblems:
     """Turns faults of Redis into problems, which do not say where it is: anybody may read them.
 
-    *what* names, in answers and in the log, what cannot be reached: a plural.
+    *what* names what cannot be reached, a plural; *edges* logs when that begins and ends.
     """
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, edges: EdgeLog) -> None:
         self._what = what
-        self._edges = EdgeLog(
-            get_logger("realtime"), f"{what} unavailable", f"{what} available again"
-        )
+        self._edges = edges
 
     @contextmanager
     def problems(self) -> Iterator[None]:

@@ -13,6 +13,8 @@ from galaxy_notify.redis_client.flows import run_flow
 from galaxy_notify.redis_state.calls import Answer
 from galaxy_notify.redis_state.preferences import UserChange, change_flow, get_flow
 from galaxy_notify.redis_state.shared_settings import KeySpace
+from galaxy_notify.telemetry.logs import get_logger
+from galaxy_notify.telemetry.outage import EdgeLog
 
 
 class OwnPreferences:
@@ -21,7 +23,9 @@ class OwnPreferences:
     def __init__(self, client: redis.asyncio.Redis, key_space: KeySpace) -> None:
         self._client = client
         self._key_space = key_space
-        self._calls = CallProblems("preferences")
+        log = get_logger("realtime")
+        edges = EdgeLog(log, "preferences unavailable", "preferences available again")
+        self._calls = CallProblems("preferences", edges)
 
     async def get(self, user: str) -> UserPreferences:
         """Return the preferences of a user; raise `RedisFault`."""

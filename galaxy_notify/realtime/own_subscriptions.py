@@ -10,6 +10,8 @@ import redis.asyncio
 from galaxy_notify.realtime.call_problems import CallProblems
 from galaxy_notify.redis_client.flows import run_flow
 from galaxy_notify.redis_state.shared_settings import KeySpace
+from galaxy_notify.telemetry.logs import get_logger
+from galaxy_notify.telemetry.outage import EdgeLog
 
 if TYPE_CHECKING:
     from galaxy_notify.channels.push_subscriptions import PushSubscriptions
@@ -22,7 +24,9 @@ class OwnSubscriptions:
     def __init__(self, client: redis.asyncio.Redis, key_space: KeySpace) -> None:
         self._client = client
         self._key_space = key_space
-        self._calls = CallProblems("subscriptions")
+        log = get_logger("realtime")
+        edges = EdgeLog(log, "subscriptions unavailable", "subscriptions available again")
+        self._calls = CallProblems("subscriptions", edges)
 
     async def put(self, stored: PushSubscriptions, user: str, wanted: NewContact) -> str:
         """Store a subscription, and return its id; raise `RedisFault` or `InvalidContact`."""

@@ -8,10 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from galaxy_notify.channels.push_subscriptions import PushSubscriptions
-from galaxy_notify.contacts.contact import NewContact
-from galaxy_notify.contacts.opening import open_book
-from galaxy_notify.errors import GalaxyNotifyError, InvalidContact
+from galaxy_notify.errors import GalaxyNotifyError
 from galaxy_notify.feed.announcer import Announcer, News
 from galaxy_notify.intake.rules.preferences import deleted, resumed
 from galaxy_notify.model.cursor import BEGINNING, Cursor
@@ -20,11 +17,10 @@ from galaxy_notify.realtime import Presence, Streams
 from galaxy_notify.realtime.attendance import Attendance
 from galaxy_notify.realtime.logouts import Logouts
 from galaxy_notify.realtime.own_preferences import OwnPreferences
-from galaxy_notify.realtime.own_subscriptions import OwnSubscriptions
 from galaxy_notify.realtime.resident import Joined
 from galaxy_notify.realtime.tokens import TokenUser
 from galaxy_notify.realtime.whereabouts import online_page
-from galaxy_notify.redis_client.flows import run_flow, run_flow_sync
+from galaxy_notify.redis_client.flows import run_flow
 from galaxy_notify.redis_client.runner import run, run_all
 from galaxy_notify.redis_client.scripts import Command
 from galaxy_notify.redis_client.stream_member import Waiting
@@ -50,7 +46,6 @@ from galaxy_notify.redis_state.unread import UserCounts, mark_query, unread_mark
 from galaxy_notify.settings import settings_from
 from tests.support import delivering, events
 from tests.support.daemons import daemon_on
-from tests.support.push import ENDPOINT, Browser, push_sections
 from tests.support.roles import PASSWORD, Stage, step
 from tests.support.wait import HANG_S, until, wait_until
 
@@ -146,7 +141,7 @@ def calls_as_a_member(stage: Stage) -> Iterator[None]:
             await member.forget()
 
         yield
-        asyncio.run(_connected(stage, call))
+        asyncio.run(connected(stage, call))
 
 
 @step(Role.GATEWAY)
@@ -175,7 +170,7 @@ def calls_for_users(stage: Stage) -> Iterator[None]:
             await run_all(redis, [presence_end(KEYS, "gw-1", "u1")])
 
         yield
-        asyncio.run(_connected(stage, call))
+        asyncio.run(connected(stage, call))
 
 
 @step(Role.GATEWAY)
@@ -190,7 +185,7 @@ def marks_counts(stage: Stage) -> Iterator[None]:
             await run_all(connection.client, [mark_query(KEYS, "u1")])
 
         yield
-        asyncio.run(_connected(stage, call))
+        asyncio.run(connected(stage, call))
 
 
 @step(Role.GATEWAY)
@@ -210,29 +205,7 @@ def changes_preferences(stage: Stage) -> Iterator[None]:
             await own.change([deleted("u2")])
 
         yield
-        asyncio.run(_connected(stage, call))
-
-
-@step(Role.GATEWAY)
-def keeps_subscriptions(stage: Stage) -> Iterator[None]:
-    deployment = stage.deploy(**push_sections())
-    stored = PushSubscriptions(deployment.settings)
-    disabled = NewContact("push", f"{ENDPOINT}/0", "0", Browser().keys)
-    book, users = open_book(deployment.settings), deployment.key_space
-    run_flow_sync(deployment.client, book.put(users, "u1", [disabled]))
-    deployment.client.set(KEYS.contacts("u2"), "x")
-
-    async def call(connection: ConsumerConnection) -> None:
-        own = OwnSubscriptions(connection.client, connection.key_space)
-        wanted = stored.read({"endpoint": f"{ENDPOINT}/1", "keys": Browser().keys}, "push")
-        name = await own.put(stored, "u1", wanted)
-        assert await own.put(stored, "u1", wanted) == name
-        assert await own.remove(stored, "u1", name)
-        with suppress(InvalidContact):
-            await own.put(stored, "u2", wanted)
-
-    yield
-    asyncio.run(_connected(stage, call))
+        asyncio.run(connected(stage, call))
 
 
 @step(Role.GATEWAY)
@@ -248,7 +221,7 @@ def lets_users_in(stage: Stage) -> Iterator[None]:
             await own.attend(["u1"])
 
         yield
-        asyncio.run(_connected(stage, call))
+        asyncio.run(connected(stage, call))
 
 
 @step(Role.GATEWAY)
@@ -269,7 +242,7 @@ def announces_what_users_mark(stage: Stage) -> Iterator[None]:
 
         yield
         asyncio.run(announce())
-        asyncio.run(_connected(stage, call))
+        asyncio.run(connected(stage, call))
 
 
 @step(Role.GATEWAY)
@@ -287,7 +260,7 @@ def keeps_an_inbox(stage: Stage) -> Iterator[None]:
             await inbox.close()
 
         yield
-        asyncio.run(_connected(stage, call))
+        asyncio.run(connected(stage, call))
 
 
 @step(Role.GATEWAY)
@@ -305,10 +278,11 @@ def joins_and_registers(stage: Stage) -> Iterator[None]:
             await registry.leave()
 
         yield
-        asyncio.run(_connected(stage, call))
+        asyncio.run(connected(stage, call))
 
 
-async def _connected(stage: Stage, call: Any) -> None:
+async def connected(stage: Stage, call: Any) -> None:
+    """Call with a connection of the user."""
     settings = settings_from({"redis": {"url": stage.url}})
     connection = await ConsumerConnection.open(settings, "gw-1")
     assert connection is not None

@@ -20,6 +20,7 @@ from tests.support import (
     role_feed,
     role_gateway,
     role_intake,
+    role_push,
     role_webhooks,
 )
 from tests.support.command import CommandLine
@@ -34,7 +35,7 @@ from tests.support.servers import Server, running, servers_found, servers_of_run
 #: Where the steps of the jobs come from.
 JOBS = (
     *(role_clients, role_commands, role_contacts, role_daemon, role_deliveries, role_feed),
-    *(role_attempts, role_gateway, role_intake, role_webhooks),
+    *(role_attempts, role_gateway, role_intake, role_push, role_webhooks),
 )
 ROLES = pytest.mark.parametrize("role", list(Role))
 #: `doctor` tries everything, and is refused what the role need not do.

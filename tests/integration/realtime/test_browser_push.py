@@ -16,10 +16,16 @@ import pytest
 
 from galaxy_notify.channels.push_encryption import encrypted
 from galaxy_notify.channels.push_message import push_content
+from galaxy_notify.contacts.contact import Contact
+from galaxy_notify.contacts.opening import open_book
 from galaxy_notify.model.live_event import LiveEvent
+from galaxy_notify.redis_client.flows import run_flow_sync
+from galaxy_notify.settings import settings_from
 from tests.support.chromium import Chromium, Page, requires_chromium
+from tests.support.gateways import KEY_SPACE, gateway_on
 from tests.support.program import ROOT
-from tests.support.push import Browser
+from tests.support.push import ENDPOINT, KEYS, Browser, decoded, flat_sections, push_sections
+from tests.support.servers import Server
 from tests.support.wait import wait_until
 
 pytestmark = requires_chromium
@@ -129,3 +135,54 @@ def test_thin_message__is_shown(worker: Worker) -> None:
     wait_until(worker.shown, "it is shown")
     (shown,) = worker.shown()
     assert (shown["title"], shown["body"]) == ("game.turn", "Open the page to read it.")
+
+
+#: In place of the push service, to which this machine has no way, and of the port of the example.
+_STANDS_IN = """
+PushManager.prototype.subscribe = async function (options) {
+  this.constructor.own = {
+    options, toJSON: () => (%s), unsubscribe: async () => { this.constructor.own = null; },
+  };
+  return this.constructor.own;
+};
+PushManager.prototype.getSubscription = async function () { return this.constructor.own ?? null; };
+const plain = window.fetch;
+window.fetch = (url, more) => plain(String(url).replace("http://127.0.0.1:8090", "%s"), more);
+"""
+
+
+def test_page__subscribes_and_ends_it(chromium: Chromium, site: str, server: Server) -> None:
+    """At a gateway of another origin, with the key of the channel."""
+    device = Browser()
+    given = {"endpoint": f"{ENDPOINT}/a", "expirationTime": None, "keys": device.keys}
+    realtime = {
+        "audience": "example",
+        "jwt_secret": "an example, which anybody can read here",
+        "allowed_origins": [site],
+    }
+    own = {f"realtime__{name}": value for name, value in realtime.items()}
+    with gateway_on(server, **flat_sections(), **own) as gateway, chromium.profile() as profile:
+        page = Page(chromium, profile)
+        source = _STANDS_IN % (json.dumps(given), gateway.url)
+        page.command("Page.addScriptToEvaluateOnNewDocument", source=source)
+        page.goto(site)
+        wait_until(lambda: page.evaluate("state.value") == "off", "the page is there")
+        page.evaluate("on.click()")
+        wait_until(lambda: page.evaluate("state.value") != "off", "it has subscribed")
+        assert page.evaluate("state.value") == "on"
+        (contact,) = _contacts(server)
+        assert (contact.address, contact.data["auth"]) == (given["endpoint"], device.keys["auth"])
+        used = page.evaluate("[...PushManager.own.options.applicationServerKey].join()")
+        assert used == ",".join(map(str, decoded(KEYS["public_key"])))
+        page.evaluate("off.click()")
+        wait_until(lambda: page.evaluate("state.value") != "on", "it has ended")
+        assert page.evaluate("state.value") == "off"
+        assert _contacts(server) == []
+
+
+def _contacts(server: Server) -> list[Contact]:
+    """Return the contacts of the user of the example."""
+    settings = settings_from({**push_sections(), "redis": {"url": server.url}})
+    flow = open_book(settings).all_of(KEY_SPACE, "user-7")
+    with server.client() as client:
+        return list(run_flow_sync(client, flow).contacts)

@@ -11,10 +11,12 @@ from galaxy_notify.channels.apprise_kind import AppriseKind
 from galaxy_notify.channels.kinds import open_kind
 from galaxy_notify.channels.log_kind import LogKind
 from galaxy_notify.channels.own_kind import OwnKind
+from galaxy_notify.channels.web_push_kind import WebPushKind
 from galaxy_notify.channels.webhook_kind import WebhookKind
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.redis_state.shared_settings import KeySpace, SharedSettings
 from galaxy_notify.settings import Settings, settings_from
+from tests.support.push import push_sections
 
 KINDS = {"audit": "log", "mine": "tests.support.own_channels:send", "hook": "webhook"}
 CLIENT = redis.asyncio.Redis(port=1)
@@ -42,6 +44,8 @@ def settings(**kinds: str) -> Settings:
 def test_open_kind__is_that_of_the_section() -> None:
     """One for each kind of settings."""
     given = settings(**KINDS)
+    pushes = settings_from(push_sections("browser"))
+    assert isinstance(open_kind("browser", pushes, CLIENT, KEY_SPACE), WebPushKind)
     assert isinstance(open_kind("audit", given, CLIENT, KEY_SPACE), LogKind)
     assert isinstance(open_kind("mine", given, CLIENT, KEY_SPACE), OwnKind)
     assert isinstance(open_kind("hook", given, CLIENT, KEY_SPACE), WebhookKind)

@@ -6,13 +6,17 @@ from typing import Any
 
 import pytest
 
+from galaxy_notify.contacts.contact import Contact
+from galaxy_notify.contacts.contact_input import read_contacts
 from galaxy_notify.contacts.web_push_data import (
     check_web_push_data,
     key_id_of,
     read_web_push_data,
 )
 from galaxy_notify.errors import InvalidContact
-from tests.support.push import EXAMPLE, KEYS, encoded
+from galaxy_notify.settings import settings_from
+from galaxy_notify.settings.values import MASK
+from tests.support.push import ENDPOINT, EXAMPLE, KEYS, encoded, push_sections
 
 KEY_ID = key_id_of(KEYS["public_key"])
 
@@ -70,3 +74,30 @@ def test_key_id__is_that_of_the_key() -> None:
     assert key_id_of(KEYS["public_key"] + "=") == KEY_ID
     assert key_id_of(encoded(EXAMPLE.p256dh)) != KEY_ID
     assert len(KEY_ID) == 16
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"address": "http://push.example.com/a"}, "[0].address"),
+        ({"address": "push.example.com"}, "[0].address"),
+        ({"data": {}}, "[0].data.p256dh"),
+        ({"data": {**EXAMPLE.keys, "endpoint": ENDPOINT}}, "[0].data.endpoint"),
+    ],
+)
+def test_contact__is_checked_where_it_comes_in(changed: dict[str, Any], field: str) -> None:
+    """By whatever way: the HTTP API, the command line, a gateway."""
+    channels = settings_from(push_sections()).channels
+    given = {"channel": "push", "address": f"{ENDPOINT}/a", "data": EXAMPLE.keys}
+    (contact,) = read_contacts([given], channels)
+    assert contact.data == EXAMPLE.keys
+    with pytest.raises(InvalidContact) as caught:
+        read_contacts([{**given, **changed}], channels)
+    assert caught.value.field == field
+    assert EXAMPLE.keys["auth"] not in str(caught.value)
+
+
+def test_keys__are_masked_where_contacts_are_shown() -> None:
+    """Also to those who may see the address."""
+    contact = Contact("c1", "push", "web_push", ENDPOINT, {**EXAMPLE.keys, "key_id": KEY_ID}, 1)
+    assert contact.as_json()["data"] == {"p256dh": MASK, "auth": MASK, "key_id": KEY_ID}

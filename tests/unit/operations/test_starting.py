@@ -24,7 +24,7 @@ def settings(kind: str, **sections: dict[str, Any]) -> Settings:
     return settings_from({"worker": worker, "channels": {"mine": section}, **sections})
 
 
-@pytest.mark.parametrize("kind", ["log", "email", "tests.support.own_channels:send"])
+@pytest.mark.parametrize("kind", ["log", "email", "web_push", "tests.support.own_channels:send"])
 def test_check__accepts_what_can_be_served(kind: str) -> None:
     """Nothing is missing."""
     check_channels(settings(kind, contacts={"keys": [key()]}))
@@ -50,6 +50,11 @@ def test_check__needs_the_extra(monkeypatch: pytest.MonkeyPatch, missing: str) -
         ("apprise", {"channels": {"mine": _APPRISE}}, r"^channels\.mine\.urls\[1\]: not the URL"),
         ("webhook", {"contacts": {"lookup": "nowhere:find"}}, "contacts.lookup: cannot load"),
         ("email", {}, "contacts.keys: must be set for channels.mine"),
+        (
+            "web_push",
+            {"fields": {"private_key": "A" * 42 + "E"}, "contacts": {"keys": [key()]}},
+            r"^channels\.mine\.private_key: does not belong to public_key$",
+        ),
     ],
 )
 def test_check__names_what_is_missing(

@@ -1,18 +1,15 @@
-"""Faults of Redis behind users' own preferences: which problem each is, and what it says."""
+"""Faults of Redis behind what users ask of their own: which problem each is, and what it says."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pytest
 
 from galaxy_notify.errors import CallFailed, Misconfigured, Unavailable
-from galaxy_notify.realtime.own_preferences import OwnPreferences
+from galaxy_notify.realtime.call_problems import CallProblems
 from galaxy_notify.redis_client.faults import BUSY, Fault, RedisFault, Remedy
-from galaxy_notify.redis_state.shared_settings import KeySpace, SharedSettings
+from galaxy_notify.telemetry.logs import get_logger
+from galaxy_notify.telemetry.outage import EdgeLog
 from galaxy_notify.web.problems import Problem
-
-_NOWHERE: Any = None
 
 
 def _fault(code: str, remedy: Remedy = Remedy.RETRY) -> RedisFault:
@@ -33,7 +30,7 @@ def _fault(code: str, remedy: Remedy = Remedy.RETRY) -> RedisFault:
 )
 def test_fault__is_a_problem_without_the_server(error: RedisFault | CallFailed, kind: str) -> None:
     """Anybody may read it; the client comes back unless a person has to act first."""
-    own = OwnPreferences(_NOWHERE, KeySpace("gn", SharedSettings()))
+    own = CallProblems("preferences", EdgeLog(get_logger("realtime")))
     with pytest.raises(Problem) as refused, own.problems():
         raise error
     assert refused.value.kind == kind
