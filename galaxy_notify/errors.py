@@ -8,6 +8,7 @@ GalaxyNotifyError
 │   ├── InvalidPush            an invalid message to users
 │   ├── InvalidContact         an invalid contact of a user
 │   ├── InvalidEndpoint        the address of a webhook is not allowed
+│   ├── InvalidEdge            an invalid key, value or threshold of an edge
 │   ├── InvalidQuery           an invalid user, filter, limit or cursor
 │   └── FeedRefused            Postgres refuses an item of the feed: too long, or not storable text
 ├── ConfigurationError         a setting is invalid or does not match the deployment (exit 78)
@@ -101,6 +102,10 @@ class InvalidQuery(Invalid):
 
 class InvalidEndpoint(Invalid):
     """The address of a webhook is malformed or not allowed; the message never shows it."""
+
+
+class InvalidEdge(Invalid):
+    """The key, the value or a threshold of an edge was refused."""
 
 
 class FeedRefused(Invalid):

@@ -16,6 +16,7 @@ from galaxy_notify.channels.wire import TooMuch
 Outcome = Literal["delivered", "transient", "permanent", "gone"]
 Reason = Literal[
     "",
+    "auth",
     "blocked",
     "connect",
     "disconnected",
@@ -24,9 +25,12 @@ Reason = Literal[
     "http_status",
     "invalid",
     "raised",
+    "smtp_status",
+    "template",
     "timeout",
     "tls",
     "too_large",
+    "unconfirmed",
     "unsigned",
 ]
 

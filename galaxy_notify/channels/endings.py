@@ -29,7 +29,7 @@ from galaxy_notify.redis_state.settlement import (
 )
 
 #: Failures that leave it open whether the other side has it.
-_OPEN: Final = frozenset({"timeout", "disconnected", "garbled"})
+_OPEN: Final = frozenset({"timeout", "disconnected", "garbled", "unconfirmed"})
 
 
 class Ending(NamedTuple):

@@ -7,7 +7,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.settings.channel_kinds import LogChannel, OwnChannel, WebhookChannel
+from galaxy_notify.settings.channel_kinds import (
+    AppriseChannel,
+    EmailChannel,
+    LogChannel,
+    OwnChannel,
+    WebhookChannel,
+)
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -37,10 +43,12 @@ def open_kind(
     """Return what sends for a channel, in the running event loop; `close` it at the end.
 
     *name* is one of `settings.channels`. The kind may use the client until it is closed. Raises
-    `ConfigurationError` where a function of one's own cannot be used, and where the extra is not
-    installed.
+    `ConfigurationError` where a function of one's own or a template cannot be used, and where the
+    extra is not installed.
     """
     with installed():
+        from galaxy_notify.channels.apprise_kind import AppriseKind
+        from galaxy_notify.channels.email_opening import open_email
         from galaxy_notify.channels.log_kind import LogKind
         from galaxy_notify.channels.own_kind import OwnKind
         from galaxy_notify.channels.webhook_kind import WebhookKind
@@ -51,4 +59,9 @@ def open_kind(
         return OwnKind(name, channel)
     if isinstance(channel, WebhookChannel):
         return WebhookKind(name, channel, client, key_space)
+    if isinstance(channel, EmailChannel):
+        return open_email(name, channel, settings)
+    if isinstance(channel, AppriseChannel):
+        with installed():
+            return AppriseKind(name, channel)
     raise ConfigurationError(f"channels.{name}.kind: {channel.kind} cannot be sent")

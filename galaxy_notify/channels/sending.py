@@ -15,7 +15,7 @@ from galaxy_notify.channels.kind import Kind, Target
 from galaxy_notify.channels.line import Line
 from galaxy_notify.channels.reporter import ChannelReporter
 from galaxy_notify.channels.sources import Held
-from galaxy_notify.contacts.contact import Contact
+from galaxy_notify.contacts.contact import UNSUBSCRIBED, Contact
 from galaxy_notify.errors import CallFailed, Corrupt, InvalidContact, Misconfigured, Unavailable
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.retries import SHORT_PAUSES_S
@@ -29,7 +29,7 @@ _OWN_GAP_S: Final = 0.01
 #: The feed is asked for this share of an attempt's time; an attempt needs half of it.
 _FEED_SHARE: Final = 0.25
 #: Failures in which the host did not answer; any answer, of whatever kind, shows that it lives.
-_UNANSWERED: Final = frozenset({"connect", "disconnected", "dns", "timeout", "tls"})
+_UNANSWERED: Final = frozenset({"auth", "connect", "disconnected", "dns", "timeout", "tls"})
 
 
 class FindContacts(Protocol):
@@ -148,17 +148,18 @@ class Sending:
     async def _targets(self, due: DueRoute) -> Sequence[Target] | str:
         """Return where it is still to go; or why nowhere, as a reason to skip it."""
         if self.contacts is None:
-            return [Target()]
+            return _left(self._kind.targets((), due.event), due)
         contacts = await self.contacts.of(due.user_id, self._reporter.channel)
         if not contacts:
             return "no_contact"
         enabled = [one for one in contacts if not one.is_disabled]
         if not enabled:
-            return "endpoint_disabled"
+            left = any(one.disabled_reason == UNSUBSCRIBED for one in contacts)
+            return "unsubscribed" if left else "endpoint_disabled"
         targets = self._kind.targets(enabled, due.event)
         if not targets:
             return "unsubscribed"
-        return [target for target in targets if target.id not in due.route.done]
+        return _left(targets, due)
 
     async def _send_to(self, due: DueRoute, targets: Sequence[Target], end: float) -> Ending:
         left_s = end - monotonic()
@@ -195,6 +196,8 @@ class Sending:
             attempt = await self._kind.send(
                 _delivery(self._reporter.channel, due, target), target, deadline
             )
+            if isinstance(attempt, Busy):
+                return attempt
             answered = attempt.reason not in _UNANSWERED or attempt.status is not None
         finally:
             self._hosts.leave(permit, answered=answered)
@@ -224,6 +227,11 @@ async def _all_ended(
         return [await send for send in sends]
     except Exception as error:
         return [error]
+
+
+def _left(targets: Sequence[Target], due: DueRoute) -> Sequence[Target]:
+    """Return the addresses that do not have it yet."""
+    return [target for target in targets if target.id not in due.route.done]
 
 
 def _delivery(channel: str, due: DueRoute, target: Target) -> Delivery:

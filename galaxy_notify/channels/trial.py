@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from galaxy_notify.channels.attempt import Attempt
 from galaxy_notify.channels.delivery import Delivery
+from galaxy_notify.channels.hosts import Busy
 from galaxy_notify.channels.kind import Kind, Target
 from galaxy_notify.channels.kinds import open_kind
 from galaxy_notify.contacts.contact import Contact, mask
@@ -23,11 +24,15 @@ PRODUCER: Final = "galaxy-notify"
 
 
 class Tried(NamedTuple):
-    """What became of one address; *attempt* is None where nothing was sent, for *skipped*."""
+    """What became of one address; *attempt* is None where nothing was sent, for *skipped*.
+
+    *name* is the id of an address that is not a contact.
+    """
 
     contact: Contact | None
     attempt: Attempt | None = None
     skipped: str = ""
+    name: str = ""
 
     @property
     def is_delivered(self) -> bool:
@@ -38,7 +43,7 @@ class Tried(NamedTuple):
         """Return what the command line prints; the address is masked."""
         attempt = self.attempt
         return {
-            "id": self.contact and self.contact.id,
+            "id": self.contact.id if self.contact else self.name or None,
             "address": self.contact and mask(self.contact.address),
             "outcome": attempt.outcome if attempt else "skipped",
             "reason": (attempt.reason if attempt else self.skipped) or None,
@@ -100,7 +105,10 @@ def _reason(contact: Contact) -> str:
 
 async def _send(kind: Kind, delivery: Delivery, target: Target, deadline: float) -> Tried:
     try:
-        return Tried(target.contact, await kind.send(delivery, target, deadline))
+        attempt = await kind.send(delivery, target, deadline)
     except OSError as error:
         what = f"this machine has no more sockets or memory: {error.strerror}"
-        return Tried(target.contact, Attempt("transient", "connect", what))
+        attempt = Attempt("transient", "connect", what)
+    if isinstance(attempt, Busy):
+        attempt = Attempt("transient", "timeout", "earlier attempts have not ended")
+    return Tried(target.contact, attempt, name=target.name)

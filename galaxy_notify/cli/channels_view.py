@@ -76,7 +76,7 @@ def echo_tried(document: Mapping[str, Any]) -> None:
     if not document["addresses"]:
         note(f"{document['user']} has no contact of {document['channel']}")
     for one in document["addresses"]:
-        named = f"{one['id']}  {printable(one['address'])}  " if one["id"] else ""
+        named = "".join(f"{printable(one[name])}  " for name in ("id", "address") if one[name])
         colour = good if one["outcome"] == "delivered" else warn
         said = one["detail"] or one["reason"] or ""
         if one["status"] and one["outcome"] == "delivered":

@@ -13,6 +13,8 @@ from galaxy_notify.settings.values import MASK
 SECRET: Final = frozenset(
     {"auth", "authorization", "headers", "keys", "password", "secret", "secrets", "token"}
 )
+#: The reason with which its owner has a contact disabled.
+UNSUBSCRIBED: Final = "unsubscribed"
 _SHOWN: Final = 2
 
 

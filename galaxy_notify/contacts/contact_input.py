@@ -12,6 +12,7 @@ from galaxy_notify.contacts.contact import NewContact
 from galaxy_notify.contacts.webhook_data import check_webhook_data
 from galaxy_notify.errors import InvalidContact
 from galaxy_notify.model.json_data import UnfitData, copy_of, is_carried, kind_of, printable
+from galaxy_notify.model.mailbox import smtp_address
 from galaxy_notify.model.refusals import shown
 from galaxy_notify.redis_state.contacts import MOST_CONTACTS
 from galaxy_notify.settings.channels import ChannelSettings
@@ -64,6 +65,8 @@ def read_contact(
     if channels[named].kind == "webhook":
         _check_url(address, f"{at}address")
         check_webhook_data(data, f"{at}data")
+    elif channels[named].kind == "email":
+        address = _mailbox(address, f"{at}address")
     name = value.get("id") or ""
     if name and not (isinstance(name, str) and _ID.fullmatch(name)):
         raise InvalidContact(f"{at}id", f"must match {_ID.pattern}, not {shown(name)}")
@@ -92,6 +95,13 @@ def _address(value: object, at: str) -> str:
         message = "must not begin or end with spaces, or contain control characters"
         raise InvalidContact(at, message)
     return value
+
+
+def _mailbox(address: str, at: str) -> str:
+    try:
+        return smtp_address(address)
+    except ValueError as error:
+        raise InvalidContact(at, str(error)) from None
 
 
 def _check_url(address: str, at: str) -> None:

@@ -21,6 +21,7 @@ from galaxy_notify.http import (
     intents,
     notifications,
     preferences,
+    unsubscribe,
     users,
     webhooks,
 )
@@ -33,6 +34,7 @@ from galaxy_notify.web.problems import Problem
 
 _MODULES: Final = (
     *(intents, notifications, preferences, users, contacts, webhooks, feeds, dead_letters, health),
+    unsubscribe,
 )
 _ABOUT: Final = (
     "Submit, inspect and cancel notifications, manage dead letters, monitor. Errors "

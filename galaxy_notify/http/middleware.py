@@ -12,6 +12,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from galaxy_notify.http import unsubscribe
 from galaxy_notify.http.dependencies import RequestLimit
 from galaxy_notify.http.responses import internal, problem_response
 from galaxy_notify.settings.http import is_loopback
@@ -88,7 +89,7 @@ class Middleware:
         if found is None and len(headers) < len(scope["headers"]):
             found = _ambiguous([name for name, _ in scope["headers"]])
         found = found or _conditional(scope, headers)
-        if self._local_only:
+        if self._local_only and scope["path"] != unsubscribe.PATH:
             found = found or _from_a_browser(headers)
             found = found or (None if always else _for_another_host(headers))
         return found
@@ -129,7 +130,10 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             own = (b"x-request-id", self.request_id.encode("ascii"))
-            message = {**message, "headers": [*message.get("headers", ()), own, *ALWAYS_SENT]}
+            given = message.get("headers", ())
+            # Of two policies for its content, a browser would follow the stricter parts of both.
+            added = [each for each in ALWAYS_SENT if each[0] not in dict(given)]
+            message = {**message, "headers": [*given, own, *added]}
         await self._send(message)
 
 

@@ -13,9 +13,16 @@ from galaxy_notify.embedded.state_dir import resolve_state_dir
 from galaxy_notify.encoding import load_encoder
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.model.callables import check_callable, loaded_attribute
+from galaxy_notify.operations.service_urls import refused_urls
 from galaxy_notify.redis_client.access import check_access
 from galaxy_notify.settings import Settings
-from galaxy_notify.settings.channel_kinds import AppriseChannel, LogChannel, OwnChannel
+from galaxy_notify.settings.channel_kinds import (
+    AppriseChannel,
+    EmailChannel,
+    LogChannel,
+    OwnChannel,
+)
+from galaxy_notify.settings.channels import ChannelSettings
 from galaxy_notify.settings.values import EMBEDDED
 
 #: The packages of the extra `channels`.
@@ -41,8 +48,7 @@ def _channel_problems(settings: Settings) -> Iterator[str]:
         channel, place = settings.channels[name], f"channels.{name}"
         if channel.unless_read and not settings.feed.url:
             yield f"{place}.unless_read: needs feed.url"
-        if isinstance(channel, OwnChannel):
-            yield from _problem_of(f"{place}.kind", channel.kind, ("delivery",))
+        yield from _kind_problems(place, channel)
     contacts = settings.contacts
     reaching = [
         name for name in served if not isinstance(settings.channels[name], _WITHOUT_CONTACTS)
@@ -51,6 +57,24 @@ def _channel_problems(settings: Settings) -> Iterator[str]:
         yield from _problem_of("contacts.lookup", contacts.lookup, ("user", "channel"))
     elif reaching and not contacts.keys:
         yield f"contacts.keys: must be set for channels.{reaching[0]}, or contacts.lookup"
+
+
+def _kind_problems(place: str, channel: ChannelSettings) -> Iterator[str]:
+    if isinstance(channel, OwnChannel):
+        yield from _problem_of(f"{place}.kind", channel.kind, ("delivery",))
+    if isinstance(channel, EmailChannel) and find_spec("jinja2"):
+        yield from _template_problems(f"{place}.templates", channel.templates)
+    if isinstance(channel, AppriseChannel) and find_spec("apprise"):
+        yield from refused_urls(f"{place}.urls", channel.urls)
+
+
+def _template_problems(setting: str, folder: str) -> Iterator[str]:
+    from galaxy_notify.mail.templates import Templates  # it needs the extra
+
+    try:
+        Templates(folder, setting)
+    except ConfigurationError as error:
+        yield from str(error).splitlines()
 
 
 def _problem_of(name: str, attribute: str, parameters: Sequence[str]) -> Iterator[str]:

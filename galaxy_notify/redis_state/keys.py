@@ -130,6 +130,10 @@ class Keys:
         """Return the newest notifications of a collapse key for a user."""
         return f"{self.tag}newest:{key}:{user}"
 
+    def edge(self, key: str) -> str:
+        """Return on which side of its threshold a value was last."""
+        return f"{self.tag}edge:{key}"
+
     def recent(self, user: str) -> str:
         """Return the list of the newest events of a user."""
         return f"{self.tag}recent:{user}"

@@ -160,7 +160,9 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         worker:* = del hset pexpire
         """,
     ),
-    Role.PRODUCER: _rights(f"{_ACCEPT_KEYS} INTENTS", _ACCEPT_READS, _ACCEPT_WRITES),
+    Role.PRODUCER: _rights(
+        f"{_ACCEPT_KEYS} INTENTS edge:*", _ACCEPT_READS, f"{_ACCEPT_WRITES}\n edge:* = pexpire set"
+    ),
     Role.INTAKE: _rights(
         f"{_ACCEPT_KEYS} INTENTS INTENTS:rejects INTENTS:never",
         f"{_ACCEPT_READS} xinfo|consumers xlen xpending xrange",

@@ -28,6 +28,8 @@ Format = Literal["auto", "json", "console"]
 
 REPEAT_S: Final = 60.0
 _REMEMBERED: Final = 500
+#: Threads of the library Apprise, and those that run it: a URL that holds a secret may be logged.
+_SECRETIVE: Final = "apprise-"
 
 
 def configure_logs(
@@ -96,6 +98,7 @@ class LibraryHandler(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
+        self.addFilter(_is_public)
         self.addFilter(RepeatFilter())
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -110,6 +113,10 @@ class LibraryHandler(logging.Handler):
             sanitise.text(message, sanitise.ERROR_KEPT),
             exc_info=record.exc_info,
         )
+
+
+def _is_public(record: logging.LogRecord) -> bool:
+    return not (record.threadName or "").startswith(_SECRETIVE)
 
 
 class RepeatFilter(logging.Filter):

@@ -11,6 +11,7 @@ from itertools import count
 from math import inf
 from typing import Any, Final, Self
 
+from galaxy_notify.edges import EdgeTrigger
 from galaxy_notify.encoding import checked_encoder
 from galaxy_notify.errors import ConfigurationError, StreamRefused
 from galaxy_notify.gateway.event import Event, decode_event
@@ -96,6 +97,11 @@ class LocalDeployment:
         """Reads this deployment: the list, one notification, the status, dead letters."""
         return Inspector(self._settings, environment=self._environment)
 
+    @cached_property
+    def edges(self) -> EdgeTrigger:
+        """Says once that a value has crossed its threshold."""
+        return EdgeTrigger(self._settings, environment=self._environment)
+
     @property
     def now_ms(self) -> int:
         """The time of the deployment, in epoch ms."""
@@ -139,7 +145,7 @@ class LocalDeployment:
 
     def close(self) -> None:
         """End the deployment; what it holds is gone."""
-        for part in ("notifier", "inspector"):
+        for part in ("notifier", "inspector", "edges"):
             if part in self.__dict__:
                 getattr(self, part).close()
         self._client.close()

@@ -1,4 +1,4 @@
-"""The targets of webhooks."""
+"""The targets of webhooks and e-mails."""
 
 from __future__ import annotations
 
@@ -19,4 +19,5 @@ HOOK_TARGETS: Final = (
         "ms",
     ),
     Target("webhook, Redis for each", "webhooks", "webhooks: Redis", 250, "", False, "µs"),
+    Target("e-mails: × bare aiosmtplib", "emails", "e-mails", 0.7, "bare aiosmtplib"),
 )

@@ -61,6 +61,7 @@ WORKLOADS = (
     Workload("feed_events", "The feed: from an accept to a row", 900, 120, "ms"),
     Workload("feed_bells", "The feed: bells on 5,000,000 rows", 3600, 240, "ms"),
     Workload("webhooks", "Webhooks", 900, 120, "deliveries/s"),
+    Workload("emails", "E-mails", 900, 120, "e-mails/s"),
     Workload("workers", "Workers", 600, 45, "routes/s"),
     Workload("shards", "Shards", 600, 45, "routes/s"),
     Workload("idle", "Idle", 900, 60, "% of a core"),

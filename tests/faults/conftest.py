@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.faults.support.aof import KEEPS_ALL
 from tests.faults.support.delivery_run import DURABLE, DeliveryRun
 from tests.faults.support.fault_run import FaultRun, fault_run_on
 from tests.faults.support.feed_run import FeedRun, FeedShape
+from tests.faults.support.mail_run import MailRun
 from tests.faults.support.send_run import Endpoints, SendRun
 from tests.support.postgres import running_postgres
 from tests.support.receiver_process import running_receiver
@@ -25,6 +27,7 @@ NewFaultRun = Callable[..., FaultRun]
 NewDeliveryRun = Callable[..., DeliveryRun]
 NewFeedRun = Callable[..., FeedRun]
 NewSendRun = Callable[..., SendRun]
+NewMailRun = Callable[..., MailRun]
 
 
 #: A slow test may wait long for a busy machine; its own waits end sooner, and say for what.
@@ -128,6 +131,20 @@ def send_run(request: pytest.FixtureRequest, rng: Random) -> Iterator[NewSendRun
             own = stack.enter_context(running(main_server(), tcp=True, **KEEPS_ALL))
             receiver = stack.enter_context(running_receiver(seed=rng.getrandbits(32)))
             made = SendRun(own, rng, stack, receiver, Endpoints(channels or {}, ports), **given)
+            request.node.user_properties.append(("figures", made.figures))
+            return made
+
+        yield make
+
+
+@pytest.fixture
+def mail_run(request: pytest.FixtureRequest, rng: Random, tmp_path: Path) -> Iterator[NewMailRun]:
+    """Make a deployment that sends e-mails: ``mail_run(delivery="at_most_once")``."""
+    with ExitStack() as stack:
+
+        def make(**channel: Any) -> MailRun:
+            own = stack.enter_context(running(main_server(), tcp=True, **DURABLE))
+            made = MailRun(own, rng, stack, tmp_path, **channel)
             request.node.user_properties.append(("figures", made.figures))
             return made
 

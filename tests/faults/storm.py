@@ -7,7 +7,9 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from galaxy_notify.embedded.binaries import ServerBinary
@@ -16,6 +18,7 @@ from tests.faults.support.delivery_storm import rolling_restart, storm
 from tests.faults.support.feed_away import MOST_RISE, Load, feed_away
 from tests.faults.support.feed_run import FeedRun, FeedShape
 from tests.faults.support.feed_storm import FeedStorm
+from tests.faults.support.mail_run import MailRun
 from tests.faults.support.postgres_outages import OUTAGES
 from tests.faults.support.send_run import BOTH, HOOKS, Endpoints, SendRun
 from tests.faults.support.send_storm import send_storm
@@ -33,7 +36,7 @@ from tests.support.servers import (
 )
 
 _FEED_EVENTS, _LONGEST_AWAY_MINUTES = 50_000, 10.0
-_SENDS, _TO_HOSTS = 20_000, 100_000
+_SENDS, _MAILS, _TO_HOSTS = 20_000, 5_000, 100_000
 
 
 class Outcome(NamedTuple):
@@ -46,14 +49,18 @@ class Outcome(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it; print what it came to. The exit code is 1 where something is missing or twice."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.storm", description=__doc__)
-    parser.add_argument("what", choices=("storm", "restart", "feed", "away", "sends", "hosts"))
+    parser.add_argument(
+        "what", choices=("storm", "restart", "feed", "away", "sends", "mails", "hosts")
+    )
     parser.add_argument("--clients", type=int, default=500)
     parser.add_argument(
-        "--events", type=int, help="60,000; 50,000 of feed; 20,000 of sends; 100,000 of hosts"
+        "--events",
+        type=int,
+        help="60,000; 50,000 of feed; 20,000 of sends; 5,000 of mails; 100,000 of hosts",
     )
     parser.add_argument("--per-s", type=float, default=1000)
-    parser.add_argument("--kill-each-s", type=float, help="3, or 1 of feed and sends")
-    parser.add_argument("--at-most-once", action="store_true", help="of sends")
+    parser.add_argument("--kill-each-s", type=float, help="3, or 1 of feed, sends and mails")
+    parser.add_argument("--at-most-once", action="store_true", help="of sends and mails")
     parser.add_argument("--server-kills", type=int, default=2)
     parser.add_argument("--postgres-kills", type=int, default=5)
     parser.add_argument("--outage", choices=list(OUTAGES), default="frozen")
@@ -65,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     binary = servers_found()[chosen.server] if chosen.server else main_server()
     # A disk that others use as well would be what is measured.
     Server.root = folder_in_memory()
-    runs = {"feed": _feed, "away": _away, "sends": _sends, "hosts": _hosts}
+    runs = {"feed": _feed, "away": _away, "sends": _sends, "mails": _mails, "hosts": _hosts}
     outcome = runs.get(chosen.what, _delivery)(binary, chosen)
     sys.stdout.write("\n".join([str(binary), *outcome.lines]) + "\n")
     return 0 if outcome.is_clean else 1
@@ -135,6 +142,19 @@ def _sends(binary: ServerBinary, chosen: argparse.Namespace) -> Outcome:
         each_s = chosen.kill_each_s or 1
         send_storm(one, chosen.events or _SENDS, each_s, chosen.server_kills)
         found = one.sent(at_most_once=BOTH if chosen.at_most_once else ())
+        return Outcome([*one.figures, *found.violations[:10]], not found.violations)
+
+
+def _mails(binary: ServerBinary, chosen: argparse.Namespace) -> Outcome:
+    """Break daemons that send e-mails, the mail server and Redis."""
+    delivery = "at_most_once" if chosen.at_most_once else "at_least_once"
+    with ExitStack() as stack:
+        server = stack.enter_context(running(binary, tcp=True, **DURABLE))
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="gn-")))
+        one = MailRun(server, Random(seed_of_run()), stack, folder, delivery=delivery)
+        one.people(200)
+        send_storm(one, chosen.events or _MAILS, chosen.kill_each_s or 1, chosen.server_kills)
+        found = one.sent(at_most_once=chosen.at_most_once)
         return Outcome([*one.figures, *found.violations[:10]], not found.violations)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from galaxy_notify import AsyncNotifier, Notifier
+from galaxy_notify.edges import EdgeTrigger
 from galaxy_notify.errors import (
     GalaxyNotifyError,
 )
@@ -104,6 +105,15 @@ def changes_preferences(stage: Stage) -> Iterator[None]:
         preferences.resume("u1")
         preferences.delete("u1")
         preferences.get("u1")
+
+
+@step(Role.PRODUCER)
+def watches_values(stage: Stage) -> Iterator[None]:
+    stage.deploy()
+    yield
+    with EdgeTrigger.from_url(stage.url) as edges:
+        for value in (9, 9, 1):
+            edges.fires("load", value, at=8)
 
 
 @step(Role.PRODUCER, Role.INTAKE, Role.OPERATOR)

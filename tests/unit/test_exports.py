@@ -17,7 +17,7 @@ import pytest
 from pydantic import BaseModel
 
 import galaxy_notify
-from galaxy_notify import errors, feed, gateway, inspector, realtime, settings, webhooks
+from galaxy_notify import edges, errors, feed, gateway, inspector, realtime, settings, webhooks
 from galaxy_notify.background.options import BackgroundOptions
 from galaxy_notify.background.stats import Closed, Stats
 from galaxy_notify.channels import TransientDeliveryError
@@ -32,6 +32,7 @@ from galaxy_notify.operations.list_filter import ListFilter
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.web.problems import Problem
 from galaxy_notify.web.signed_tokens import InvalidToken
+from tests.support.settings import NEEDED
 
 RECEIPT = receipts.Receipt("a" * 32, "accepted", 2, 1)
 REFUSED = receipts.refused(InvalidIntent("type", "must match"))
@@ -58,20 +59,23 @@ COUNTS = feed.Counts(1, 2, 3, 4)
 ITEM = feed.FeedItem(
     *(1, "a" * 32, "t", "p", "info", "", "", {"turn": [1]}, 1, 2, None, None, None, ("push",))
 )
+KINDS: dict[str, dict[str, Any]] = {"log": {}, "webhook": {}, **NEEDED, "a:b": {}}
 SETTINGS = settings.settings_from(
     {
         "redis": {"password": "secret"},
-        "worker": {"channels": ["push", "hook", "lines", "mine"]},
+        "worker": {"channels": ["push", *(f"c{place}" for place in range(len(KINDS)))]},
         "channels": {
-            "hook": {"kind": "webhook"}, "lines": {"kind": "log"}, "mine": {"kind": "a:b"},
+            f"c{place}": {"kind": kind, **fields}
+            for place, (kind, fields) in enumerate(KINDS.items())
         },
     }
-)  # fmt: skip
+)
 ERRORS: list[BaseException] = [
     *(made("type", "must match", "conflict") for made in (errors.Invalid, errors.InvalidIntent)),
     *(made("user", "unknown") for made in (errors.InvalidPreference, errors.InvalidQuery)),
     errors.InvalidPush("data", "too long", "too_large"),
     errors.InvalidContact("[0].address", "must be text"),
+    errors.InvalidEdge("clear", "must not be greater than at"),
     errors.InvalidPublication("title", "must be text"),
     *(errors.FeedRefused("", "too long"), errors.InvalidEndpoint("url", "must be https")),
     errors.InvalidSignature("secret: must not be empty"),
@@ -149,8 +153,8 @@ VALUES: list[Any] = [
     settings.ChannelSettings(kind="log"),
 ]
 NOT_COPIED = (
-    *("AsyncFeed", "AsyncInspector", "AsyncNotifier", "BackgroundNotifier", "Feed"),
-    *("GatewayConsumer", "Inspector", "Notifier", "Presence", "Streams"),
+    *("AsyncEdgeTrigger", "AsyncFeed", "AsyncInspector", "AsyncNotifier", "BackgroundNotifier"),
+    *("EdgeTrigger", "Feed", "GatewayConsumer", "Inspector", "Notifier", "Presence", "Streams"),
 )
 #: Values of a process only: what they stand for ends with it.
 HELD = ("Registration", "UserStream")
@@ -169,7 +173,7 @@ WAYS: list[Callable[[Any], Any]] = [
 
 def exported() -> Iterator[type]:
     """Yield every class that ``__all__`` names, lazily loaded ones too, and every error class."""
-    for package in (galaxy_notify, feed, gateway, realtime, settings, webhooks):
+    for package in (galaxy_notify, edges, feed, gateway, realtime, settings, webhooks):
         found = (getattr(package, name) for name in package.__all__)
         yield from (one for one in found if isinstance(one, type))
     for module in pkgutil.walk_packages(galaxy_notify.__path__, "galaxy_notify."):
@@ -245,7 +249,7 @@ def test_errors__leave_a_pool_of_processes_whole() -> None:
 @pytest.mark.parametrize("name", NOT_COPIED)
 def test_clients__say_that_they_are_not_copied(name: str) -> None:
     """One clear error, the same for each way."""
-    homes = (feed, gateway, realtime, galaxy_notify)
+    homes = (edges, feed, gateway, realtime, galaxy_notify)
     kind = next(getattr(home, name) for home in homes if hasattr(home, name))
     client = kind.__new__(kind)
     for way in WAYS:

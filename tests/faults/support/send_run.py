@@ -19,12 +19,13 @@ from galaxy_notify.webhooks.signature import message_id, new_secret
 from tests.faults.support.fault_run import FaultRun, assert_readable
 from tests.faults.support.load import Shape
 from tests.support.contacts import key
-from tests.support.receiver_process import Receiver, Request
+from tests.support.receiver_process import Behaviour, Receiver, Request
 from tests.support.servers import Server
 
 HOOKS, MINE = "hooks", "mine"
 BOTH: Final = (HOOKS, MINE)
 _DELIVERED: Final = range(200, 300)
+_SLOW: Final = 0.05
 #: Short enough to see leases expire, and never the reason that a route is given up.
 _CHANNEL: Final[Mapping[str, Any]] = {
     "timeout_ms": 2000,
@@ -114,6 +115,14 @@ class SendRun(FaultRun):
         """Hand an intent in, and return its members."""
         made = self.deployment.notify(*users, channels=list(channels), **fields)
         return [f"{made}/{channel}:{user}" for channel in channels for user in users]
+
+    def begin_failing(self, share: float) -> None:
+        """Fail this share of all requests from now on, and answer some late."""
+        self.receiver.behave(Behaviour(fail=share, slow=_SLOW))
+
+    def came(self) -> int:
+        """Return how many requests came."""
+        return self.receiver.count()
 
     def shape(self, **given: Any) -> Shape:
         """Return the shape of a load for these users over both channels."""

@@ -8,28 +8,28 @@ import time
 from functools import partial
 from itertools import cycle
 
+from tests.faults.support.mail_run import MailRun
 from tests.faults.support.send_run import SendRun
 from tests.support.daemons import DaemonProcess
-from tests.support.receiver_process import Behaviour
 from tests.support.wait import wait_until
 
 #: A dead server stays dead for so long.
 _DEAD_S = 1.0
 _DAEMONS = 3
 _FEWEST_RESTARTS = 4
-_FAIL, _SLOW = 0.2, 0.05
+_FAIL = 0.2
 
 
-def send_storm(one: SendRun, routes: int, kill_each_s: float, server_kills: int) -> None:
+def send_storm(one: SendRun | MailRun, routes: int, kill_each_s: float, server_kills: int) -> None:
     """Have so many routes accepted and sent while daemons and the server are killed."""
-    one.receiver.behave(Behaviour(fail=_FAIL, slow=_SLOW))
+    one.begin_failing(_FAIL)
     daemons = cycle([one.daemon() for _ in range(_DAEMONS)])
     load = one.load(one.shape(recipients=5, ahead_ms=1000, cancel=0.0, pause_s=0.02))
     deaths = kills = 0
     began = time.monotonic()
 
     def has_come(share: float) -> bool:
-        return one.receiver.count() >= share * routes or (load.is_done and one.is_over)
+        return one.came() >= share * routes or (load.is_done and one.is_over)
 
     with load.running(routes):
         while not (load.is_done and kills == server_kills and has_come(1)):
@@ -55,9 +55,9 @@ def send_storm(one: SendRun, routes: int, kill_each_s: float, server_kills: int)
     assert kills == server_kills
 
 
-def rolling_restart(one: SendRun, routes: int) -> None:
+def rolling_restart(one: SendRun | MailRun, routes: int) -> None:
     """Have so many routes accepted and sent while daemons are restarted by SIGTERM in turn."""
-    one.receiver.behave(Behaviour(fail=_FAIL, slow=_SLOW))
+    one.begin_failing(_FAIL)
     daemons = cycle([one.daemon() for _ in range(2)])
     load = one.load(one.shape(recipients=5, ahead_ms=1000, cancel=0.0, pause_s=0.02))
     restarts = 0

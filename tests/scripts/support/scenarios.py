@@ -281,6 +281,7 @@ SCENARIOS: dict[str, Callable[[Shard], ScriptCall]] = {
     "fsck_totals": _totals,
     "preference_query": user_scenarios.querying,
     "cooldown_reserve": user_scenarios.reserving,
+    "edge_fire": user_scenarios.firing,
     "collapse_record": user_scenarios.collapsing,
     "preference_set": user_scenarios.setting,
     "preference_read": user_scenarios.reading,

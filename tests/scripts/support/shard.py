@@ -55,7 +55,7 @@ _TIMELESS = {
     *("listing_trim", "listing_read", "group_read", "recent_read"),
     *("intake_ack", "intake_reject", "intake_resubmit", "consumer_forget"),
 }
-_TIME_AT = {"lease_shorten": 0, "rate_take": 0, "stream_trim": 2}
+_TIME_AT = {"lease_shorten": 0, "rate_take": 0, "edge_fire": 0, "stream_trim": 2}
 
 
 def at(call: ScriptCall, now: int) -> ScriptCall:

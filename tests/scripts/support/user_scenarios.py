@@ -10,6 +10,7 @@ from galaxy_notify.model.user_preferences import digest_of
 from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state.attempts import EndpointAttempt, RecordedAttempt, attempt_record
 from galaxy_notify.redis_state.contacts import ContactChange, contact_change
+from galaxy_notify.redis_state.edges import Zone, edge_fire
 from galaxy_notify.redis_state.preferences import (
     UserChange,
     preference_query,
@@ -58,6 +59,13 @@ def reserving(shard: Shard) -> ScriptCall:
         Reservation("u6", other, 1, None),
     ]
     return cooldown_reserve(shard.keys, "chat", 1000, items)
+
+
+def firing(shard: Shard) -> ScriptCall:
+    """An edge that fired, came back, and goes above again."""
+    for number, zone in enumerate((Zone.ABOVE, Zone.BELOW)):
+        shard.run(edge_fire(shard.keys, "load", zone, 0, f"{number:016x}"))
+    return edge_fire(shard.keys, "load", Zone.ABOVE, 0, f"{2:016x}")
 
 
 def collapsing(shard: Shard) -> ScriptCall:

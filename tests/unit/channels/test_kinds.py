@@ -7,6 +7,7 @@ import sys
 import pytest
 import redis.asyncio
 
+from galaxy_notify.channels.apprise_kind import AppriseKind
 from galaxy_notify.channels.kinds import open_kind
 from galaxy_notify.channels.log_kind import LogKind
 from galaxy_notify.channels.own_kind import OwnKind
@@ -18,6 +19,18 @@ from galaxy_notify.settings import Settings, settings_from
 KINDS = {"audit": "log", "mine": "tests.support.own_channels:send", "hook": "webhook"}
 CLIENT = redis.asyncio.Redis(port=1)
 KEY_SPACE = KeySpace("gn", SharedSettings())
+
+
+def test_open_kind__of_apprise() -> None:
+    """With its URLs; one that is invalid is refused."""
+    for url, is_valid in (("json://localhost", True), ("nope://localhost", False)):
+        channel = {"kind": "apprise", "urls": [url]}
+        given = settings_from({"worker": {"channels": ["ops"]}, "channels": {"ops": channel}})
+        if is_valid:
+            assert isinstance(open_kind("ops", given, CLIENT, KEY_SPACE), AppriseKind)
+        else:
+            with pytest.raises(ConfigurationError, match=r"^channels\.ops\.urls\[0\]: not the URL"):
+                open_kind("ops", given, CLIENT, KEY_SPACE)
 
 
 def settings(**kinds: str) -> Settings:

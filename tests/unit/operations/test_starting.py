@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,21 +12,25 @@ from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.operations.starting import check_channels
 from galaxy_notify.settings import Settings, settings_from
 from tests.support.contacts import key
+from tests.support.settings import NEEDED, written
+
+_APPRISE = {"kind": "apprise", "urls": ["json://localhost", "nope://host"]}
 
 
 def settings(kind: str, **sections: dict[str, Any]) -> Settings:
     """Return settings with one external channel, which is served."""
     worker = {"channels": ["push", "mine"]}
-    return settings_from({"worker": worker, "channels": {"mine": {"kind": kind}}, **sections})
+    section = {"kind": kind, **NEEDED.get(kind, {}), **sections.pop("fields", {})}
+    return settings_from({"worker": worker, "channels": {"mine": section}, **sections})
 
 
-@pytest.mark.parametrize("kind", ["log", "tests.support.own_channels:send"])
+@pytest.mark.parametrize("kind", ["log", "email", "tests.support.own_channels:send"])
 def test_check__accepts_what_can_be_served(kind: str) -> None:
     """Nothing is missing."""
     check_channels(settings(kind, contacts={"keys": [key()]}))
 
 
-@pytest.mark.parametrize("missing", ["cryptography", "httptools"])
+@pytest.mark.parametrize("missing", ["aiosmtplib", "cryptography", "httptools", "jinja2"])
 def test_check__needs_the_extra(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     """Any kind needs it, and a daemon that serves none does not."""
     monkeypatch.setitem(sys.modules, missing, None)
@@ -42,7 +47,9 @@ def test_check__needs_the_extra(monkeypatch: pytest.MonkeyPatch, missing: str) -
         ("tests.support.own_channels:missing", {"contacts": {"keys": [key()]}}, "mine.kind"),
         ("tests.support.own_channels:send", {}, "contacts.keys: must be set for channels.mine"),
         ("webhook", {}, "contacts.keys: must be set for channels.mine"),
+        ("apprise", {"channels": {"mine": _APPRISE}}, r"^channels\.mine\.urls\[1\]: not the URL"),
         ("webhook", {"contacts": {"lookup": "nowhere:find"}}, "contacts.lookup: cannot load"),
+        ("email", {}, "contacts.keys: must be set for channels.mine"),
     ],
 )
 def test_check__names_what_is_missing(
@@ -51,3 +58,18 @@ def test_check__names_what_is_missing(
     """The setting, and what is wrong with it."""
     with pytest.raises(ConfigurationError, match=problem):
         check_channels(settings(kind, **sections))
+
+
+def test_check__needs_no_contacts_where_none_are_used() -> None:
+    """Services of an operator have no users."""
+    check_channels(settings("apprise"))
+
+
+def test_check__names_templates_that_do_not_compile(tmp_path: Path) -> None:
+    """Each with its line, by the name of the setting."""
+    written(tmp_path / "default.html", "<p>{{ title }</p>")
+    given = settings("email", contacts={"keys": [key()]}, fields={"templates": str(tmp_path)})
+    with pytest.raises(
+        ConfigurationError, match=r"channels\.mine\.templates: default\.html, line 1: unexpected"
+    ):
+        check_channels(given)

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -42,6 +43,19 @@ def test_line__has_the_fixed_fields(lines: Lines) -> None:
         "worker": "w-1",
         "channel": "push",
     }
+
+
+def test_libraries__write_nothing_in_threads_that_hold_secrets(lines: Lines) -> None:
+    """What is logged where Apprise runs may hold a URL; elsewhere the same logger is heard."""
+
+    def complain() -> None:
+        logging.getLogger("urllib3.connectionpool").warning("cannot parse https://secret@host")
+
+    for name in ("apprise-send", "apprise-http-resolve", "MainThread-2"):
+        thread = threading.Thread(target=complain, name=name)
+        thread.start()
+        thread.join()
+    assert [line["component"] for line in lines()] == ["urllib3.connectionpool"]
 
 
 def test_line__own_fields_cannot_be_forged(lines: Lines) -> None:

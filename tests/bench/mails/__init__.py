@@ -1,0 +1,1 @@
+"""What the benchmark of e-mails runs beside it, and what it fills in before."""
