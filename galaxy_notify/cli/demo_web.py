@@ -33,10 +33,10 @@ def run(port: int | None) -> None:
     """Play until a signal; raise `ConfigurationError` and `Unavailable`."""
     if any(find_spec(name) is None for name in _EXTRAS):
         raise ConfigurationError(_INSTALL)
+    note("Starting Redis, Postgres, a worker and two gateways …")
     from galaxy_notify.stage.process import play
 
     stage = _listen(port)
-    note("Starting Redis, Postgres, a worker and two gateways …")
     with tempfile.TemporaryDirectory(prefix="gn-demo-", ignore_cleanup_errors=True) as folder:
         SIGNALS.cleanups.append(lambda: shutil.rmtree(folder, ignore_errors=True))
         try:

@@ -23,6 +23,8 @@ _FOREIGN = (
     "/client",
     "/clientxjs",
     "/client.js/x",
+    "/bell/",
+    "/bell.html",
     "/v1/me",
 )
 LetsThrough = Callable[[str], bool]
@@ -45,7 +47,7 @@ def _haproxy(text: str) -> LetsThrough:
     """Take what one of its conditions takes."""
     beginnings = re.findall(r"acl \w+ path_beg (\S+)", text)
     patterns = re.findall(r"acl \w+ path_reg (\S+)", text)
-    assert "http-request return status 404 unless of_users || client" in text
+    assert "http-request return status 404 unless of_users || client || bell" in text
     return lambda path: (
         any(path.startswith(one) for one in beginnings)
         or any(re.search(one, path) is not None for one in patterns)
@@ -84,7 +86,8 @@ def test_nginx__does_not_buffer_streams() -> None:
 
 
 def _served() -> set[str]:
-    """Return the paths of a gateway with a feed."""
-    realtime = {"audience": AUDIENCE, "jwt_algorithm": "HS256", "jwt_secret": SECRET}
+    """Return the paths of a gateway with a feed and a bell."""
+    key = {"audience": AUDIENCE, "jwt_algorithm": "HS256", "jwt_secret": SECRET}
+    realtime = {**key, "bell_origins": ["https://app.example.com"]}
     settings = settings_from({"realtime": realtime}).realtime
     return {*App(settings, Mock(), Mock(), Mock(), feed=Mock(), subscriptions=Mock())._paths}

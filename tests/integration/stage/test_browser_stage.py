@@ -70,27 +70,40 @@ def _counts_are(page: StagePage, sent: int) -> None:
     assert page.tally == expected
 
 
+def _read_in_time(page: StagePage) -> tuple[str, int]:
+    """Notify both, and read it in Ada's bell before it is e-mailed, however often that takes.
+
+    Return the title of what was read in time, and how many were sent.
+    """
+    for sent in count(1):
+        title = _title()
+        _fill(page, title)
+        page.click(".go")
+        for user in ("ada", "grace"):
+            page.wait(f"{_line(title)}?.className.includes('unread')", user)
+        page.bell("ada", f"{_line(title)}.id = 'mine-{sent}'")
+        page.click(f"#mine-{sent} .mark", "ada")
+        page.wait(f"!{_line(title)}.classList.contains('unread')", "ada")
+        of_ada = f"""[...document.querySelectorAll('.route')].map((line) => line.innerText)
+            .find((text) => text.includes({json.dumps(title)}) && text.includes('e-mail · Ada'))"""
+        page.wait(f"/read in time|e-mailed \\d+ ms/.test({of_ada})")
+        if "read in time: no e-mail" in page.evaluate(of_ada):
+            return title, sent
+    raise AssertionError("count() ends never")
+
+
 def test_stage__by_mouse(page: StagePage) -> None:
     """Both are notified; who reads it is not e-mailed, and who does not is."""
-    title = _title()
-    _fill(page, title)
     page.click("[name=email]")
-    page.click(".go")
-    for user in ("ada", "grace"):
-        page.wait(f"{_line(title)}?.className.includes('unread')", user)
-        page.wait("document.getElementById('badge').textContent >= '1'", user)
-    page.bell("ada", f"{_line(title)}.id = 'mine'")
-    page.click("#mine .mark", "ada")
-    page.wait(f"!{_line(title)}.classList.contains('unread')", "ada")
-    routes = "[...document.querySelectorAll('.route')].map((line) => line.innerText).join()"
-    page.wait(f"{routes}.includes('read in time: no e-mail')")
+    title, sent = _read_in_time(page)
+    page.wait("document.getElementById('badge').textContent >= '1'", "grace")
     mails = "document.querySelector('.{}.person .mails').innerText"
     page.wait(f"{mails.format('grace')}.includes({json.dumps(title)})")
     assert title not in page.evaluate(mails.format("ada"))
     page.click("#all", "grace")
     page.wait("document.getElementById('badge').hidden", "grace")
     assert page.bell("grace", "document.querySelectorAll('li.unread').length") == 0
-    _counts_are(page, 2)
+    _counts_are(page, 2 * sent)
     assert page.problems == []
 
 
