@@ -150,16 +150,23 @@ class SmtpSender:
         return Attempt("delivered", status=reply.code)
 
     async def _reset(self, client: SMTP, code: int) -> None:
-        """Keep the connection behind a negative reply, if it is good for another e-mail."""
-        if code != _CLOSING and client.is_connected:
-            try:
-                await client.rset()
-            except (SMTPException, OSError):
-                _drop(client)
-            else:
-                self._keep(client)
+        """Keep the connection behind a negative reply, if it is good for another e-mail.
+
+        The reply is known: it waits for no more than a moment.
+        """
+        if code == _CLOSING or not client.is_connected:
+            _drop(client)
             return
-        _drop(client)
+        try:
+            async with asyncio.timeout(_QUIT_S):
+                await client.rset()
+        except (SMTPException, OSError):
+            _drop(client)
+        except BaseException:
+            _drop(client)
+            raise
+        else:
+            self._keep(client)
 
     def _take(self) -> SMTP | None:
         """Return a kept connection, the one used last; those kept for long are closed."""

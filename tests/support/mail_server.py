@@ -202,6 +202,12 @@ class _Handler:
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
+    async def handle_RSET(
+        self, server: SMTP, session: Session, envelope: Envelope
+    ) -> str:
+        del session, envelope
+        return await self._scripted(server, "RSET") or "250 OK"
+
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         if (reply := await self._scripted(server, "DATA")) is not None:
             return reply

@@ -158,6 +158,17 @@ def test_reply__says_what_becomes_of_it(
     assert server.connections == 1
 
 
+@pytest.mark.parametrize("then", [SILENT, DROPPED, "500 what"])
+def test_reply__counts_whatever_follows(
+    authority: Authority, server: MailServer, then: str
+) -> None:
+    """A server that does not take up again afterwards gets a new connection."""
+    server.replies = {"RCPT": ["550 5.1.1 who"], "RSET": [then]}
+    first, second = sent(authority, server.port, times=2)
+    assert (first.outcome, second.outcome) == ("gone", "delivered")
+    assert server.connections == 2
+
+
 def test_silence__is_known_by_its_step(authority: Authority, server: MailServer) -> None:
     """E8: only behind the content may the server have the e-mail."""
     reasons = {}
