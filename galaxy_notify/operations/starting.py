@@ -49,6 +49,7 @@ def _channel_problems(settings: Settings) -> Iterator[str]:
         channel, place = settings.channels[name], f"channels.{name}"
         if channel.unless_read and not settings.feed.url:
             yield f"{place}.unless_read: needs feed.url"
+        yield from _secret_problems(place, channel)
         yield from _kind_problems(place, channel)
     contacts = settings.contacts
     reaching = [
@@ -60,6 +61,20 @@ def _channel_problems(settings: Settings) -> Iterator[str]:
         yield f"contacts.keys: must be set for channels.{reaching[0]}, or contacts.lookup"
 
 
+def _secret_problems(place: str, channel: ChannelSettings) -> Iterator[str]:
+    """Find secrets that are missing: other processes than those that send need none of them."""
+    if isinstance(channel, EmailChannel) and channel.username and not channel.current_password():
+        yield f"{place}.password: must be set beside {place}.username"
+    if isinstance(channel, WebPushChannel) and not _private_key(channel):
+        yield f"{place}.private_key: must be set"
+    if isinstance(channel, AppriseChannel) and not channel.urls:
+        yield f"{place}.urls: must be set"
+
+
+def _private_key(channel: WebPushChannel) -> str:
+    return channel.private_key.get_secret_value() if channel.private_key else ""
+
+
 def _kind_problems(place: str, channel: ChannelSettings) -> Iterator[str]:
     if isinstance(channel, OwnChannel):
         yield from _problem_of(f"{place}.kind", channel.kind, ("delivery",))
@@ -67,7 +82,7 @@ def _kind_problems(place: str, channel: ChannelSettings) -> Iterator[str]:
         yield from _template_problems(f"{place}.templates", channel.templates)
     if isinstance(channel, AppriseChannel) and find_spec("apprise"):
         yield from refused_urls(f"{place}.urls", channel.urls)
-    if isinstance(channel, WebPushChannel) and find_spec("cryptography"):
+    if isinstance(channel, WebPushChannel) and _private_key(channel) and find_spec("cryptography"):
         yield from _key_problems(f"{place}.private_key", channel)
 
 
@@ -83,9 +98,8 @@ def _template_problems(setting: str, folder: str) -> Iterator[str]:
 def _key_problems(setting: str, channel: WebPushChannel) -> Iterator[str]:
     from galaxy_notify.contacts.vapid_keys import VapidKeys  # it needs the extra
 
-    private = channel.private_key.get_secret_value() if channel.private_key else ""
     try:
-        VapidKeys(channel.public_key, private).signing_key()
+        VapidKeys(channel.public_key, _private_key(channel)).signing_key()
     except ValueError as error:
         yield f"{setting}: {error}"
 

@@ -201,11 +201,11 @@ KINDS: Final[Mapping[str, type[ChannelSettings]]] = {
     "apprise": AppriseChannel,
 }
 MODELS: Final[tuple[type[ChannelSettings], ...]] = (*KINDS.values(), OwnChannel)
-#: What a kind cannot do without, by its name.
+#: What a kind cannot do without, by its name. Secrets are not among it: only a daemon that serves
+#: the channel has them, and that checks them at its start.
 NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     "email": ("host", "sender"),
-    "web_push": ("public_key", "private_key", "subject"),
-    "apprise": ("urls",),
+    "web_push": ("public_key", "subject"),
 }
 
 

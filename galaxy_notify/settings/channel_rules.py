@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pydantic import SecretStr
-
 from galaxy_notify.settings.broken_rule import BrokenRule
 from galaxy_notify.settings.channel_kinds import NEEDED, EmailChannel
 from galaxy_notify.settings.channels import ChannelSettings
@@ -37,18 +35,14 @@ def broken_channel_rules(settings: Settings) -> Iterator[BrokenRule]:
 
 def _needs(section: str, channel: ChannelSettings) -> Iterator[BrokenRule]:
     for name in NEEDED.get(channel.kind, ()):
-        value = getattr(channel, name)
-        text = value.get_secret_value() if isinstance(value, SecretStr) else value
-        if not text:
+        if not getattr(channel, name):
             fields = (f"{section}.{name}", f"{section}.kind")
             yield BrokenRule(fields, f"must be set for the kind {channel.kind}")
 
 
 def _email(section: str, channel: EmailChannel, settings: Settings) -> Iterator[BrokenRule]:
-    password = channel.password.get_secret_value() if channel.password else ""
-    if bool(channel.username) != bool(password):
-        missing, given = ("username", "password") if password else ("password", "username")
-        fields = (f"{section}.{missing}", f"{section}.{given}")
+    if channel.password and channel.password.get_secret_value() and not channel.username:
+        fields = (f"{section}.username", f"{section}.password")
         yield BrokenRule(fields, f"must be set beside {fields[1]}")
     if channel.public_url and settings.contacts.lookup:
         fields = (f"{section}.public_url", "contacts.lookup")

@@ -202,9 +202,7 @@ class _Handler:
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_RSET(
-        self, server: SMTP, session: Session, envelope: Envelope
-    ) -> str:
+    async def handle_RSET(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         del session, envelope
         return await self._scripted(server, "RSET") or "250 OK"
 

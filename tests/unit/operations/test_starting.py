@@ -55,6 +55,17 @@ def test_check__needs_the_extra(monkeypatch: pytest.MonkeyPatch, missing: str) -
             {"fields": {"private_key": "A" * 42 + "E"}, "contacts": {"keys": [key()]}},
             r"^channels\.mine\.private_key: does not belong to public_key$",
         ),
+        (
+            "web_push",
+            {"fields": {"private_key": ""}, "contacts": {"keys": [key()]}},
+            r"^channels\.mine\.private_key: must be set$",
+        ),
+        ("apprise", {"fields": {"urls": []}}, r"^channels\.mine\.urls: must be set$"),
+        (
+            "email",
+            {"fields": {"username": "u"}, "contacts": {"keys": [key()]}},
+            r"^channels\.mine\.password: must be set beside channels\.mine\.username$",
+        ),
     ],
 )
 def test_check__names_what_is_missing(

@@ -145,20 +145,15 @@ def test_channel__refuses_by_name(channel: Any, line: str) -> None:
         ({**MAIL, "sender": "Example"}, "channels.hook.sender: must be an e-mail address such as"),
         ({**MAIL, "sender": "A\n <a@b.c>"}, "channels.hook.sender: must not contain control"),
         (
-            {**MAIL, "username": "u"},
-            "channels.hook.password: must be set beside channels.hook.user",
-        ),
-        (
             {**MAIL, "password": "p"},
             "channels.hook.username: must be set beside channels.hook.pass",
         ),
         ({**MAIL, "public_url": "example.com"}, "channels.hook.public_url: must be a URL such as"),
         ({**MAIL, "public_url": "https://e.x/?a"}, "channels.hook.public_url: must be a URL such"),
-        ({**PUSH, "private_key": ""}, "channels.hook.private_key: must be set for the kind web_pu"),
+        ({**PUSH, "subject": ""}, "channels.hook.subject: must be set for the kind web_push"),
         ({**PUSH, "private_key": "secret"}, "channels.hook.private_key: must be a key as `galaxy"),
         ({**PUSH, "public_key": "BP4z"}, "channels.hook.public_key: must be a key as `galaxy-noti"),
         ({**PUSH, "subject": "ops@example.com"}, "channels.hook.subject: must be mailto:ADDRESS o"),
-        ({"kind": "apprise"}, "channels.hook.urls: must be set for the kind apprise"),
         (
             {"kind": "apprise", "urls": ["json://localhost"] * 2},
             "channels.hook.urls: must not contain a URL twice",
