@@ -10,7 +10,10 @@ from galaxy_notify.cli.output import echo, echo_json
 
 @click.group("webpush")
 def command() -> None:
-    """Make the keys of channels of kind web_push. See docs/web-push.md."""
+    """Make the keys of channels that send to browsers.
+
+    These are channels of kind web_push. See docs/web-push.md.
+    """
 
 
 @command.command("keys")

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 from galaxy_notify.settings import Settings
+from galaxy_notify.settings.channel_kinds import MODELS
 from tests.support.command import NOWHERE, CommandLine
 
 
@@ -44,7 +45,7 @@ def test_show__has_the_channels_of_a_deployment() -> None:
     assert told["channels.hook.kind"] == kind
     assert told["channels.hook.timeout_ms"] == {"value": 15_000, "source": "default"}
     shown = command.run("config", "show").stdout
-    assert shown.count("\n# [channels.NAME]\n") == 3
+    assert shown.count("\n# [channels.NAME]\n") == len(MODELS)
     assert '\n# kind = "webhook"\n' in shown
     assert "channels.hook.kind" in command.run("config", "check").stdout
 

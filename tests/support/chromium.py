@@ -161,7 +161,10 @@ def running_chromium() -> Iterator[Chromium]:
         )
     try:
         address = wait_until(lambda: _address(folder, process), "chromium listens")
-        with connect(address, max_size=None, open_timeout=HANG_S, proxy=None) as socket:
+        # Without pings: a browser on a busy machine may take longer to answer one than they allow.
+        with connect(
+            address, max_size=None, open_timeout=HANG_S, ping_interval=None, proxy=None
+        ) as socket:
             yield Chromium(socket)
     finally:
         process.terminate()
