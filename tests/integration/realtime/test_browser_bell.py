@@ -23,6 +23,7 @@ import pytest
 from tests.support.chromium import Chromium, Page, requires_chromium
 from tests.support.documents import runnable
 from tests.support.embedded_postgres import kill_postgres
+from tests.support.patience import patient
 from tests.support.program import ROOT
 from tests.support.servers import free_port
 from tests.support.wait import HANG_S, wait_until
@@ -57,12 +58,15 @@ class Reader:
     def environment(self) -> dict[str, str]:
         """Where the commands are found, and where the servers keep what they hold."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("GALAXY_NOTIFY_")}
-        return kept | {
-            "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT),
-            "XDG_STATE_HOME": str(self.folder),
-            "GALAXY_NOTIFY_REALTIME__PORT": self.gateway,
-        }
+        return patient(
+            kept
+            | {
+                "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
+                "PYTHONPATH": str(ROOT),
+                "XDG_STATE_HOME": str(self.folder),
+                "GALAXY_NOTIFY_REALTIME__PORT": self.gateway,
+            }
+        )
 
     def prepare(self) -> None:
         """Save the files, under the names that the document gives them."""

@@ -138,6 +138,8 @@ def test_thin_message__is_shown(worker: Worker) -> None:
 
 
 #: In place of the push service, to which this machine has no way, and of the port of the example.
+#: What the page says; nothing while it is not there yet.
+STATE = "document.querySelector('#state')?.value"
 _STANDS_IN = """
 PushManager.prototype.subscribe = async function (options) {
   this.constructor.own = {
@@ -166,17 +168,17 @@ def test_page__subscribes_and_ends_it(chromium: Chromium, site: str, server: Ser
         source = _STANDS_IN % (json.dumps(given), gateway.url)
         page.command("Page.addScriptToEvaluateOnNewDocument", source=source)
         page.goto(site)
-        wait_until(lambda: page.evaluate("state.value") == "off", "the page is there")
+        wait_until(lambda: page.evaluate(STATE) == "off", "the page is there")
         page.evaluate("on.click()")
-        wait_until(lambda: page.evaluate("state.value") != "off", "it has subscribed")
-        assert page.evaluate("state.value") == "on"
+        wait_until(lambda: page.evaluate(STATE) != "off", "it has subscribed")
+        assert page.evaluate(STATE) == "on"
         (contact,) = _contacts(server)
         assert (contact.address, contact.data["auth"]) == (given["endpoint"], device.keys["auth"])
         used = page.evaluate("[...PushManager.own.options.applicationServerKey].join()")
         assert used == ",".join(map(str, decoded(KEYS["public_key"])))
         page.evaluate("off.click()")
-        wait_until(lambda: page.evaluate("state.value") != "on", "it has ended")
-        assert page.evaluate("state.value") == "off"
+        wait_until(lambda: page.evaluate(STATE) != "on", "it has ended")
+        assert page.evaluate(STATE) == "off"
         assert _contacts(server) == []
 
 

@@ -12,17 +12,19 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
-_CONNECTION = "galaxy_notify.redis_client.connection"
+_REDIS = "galaxy_notify.redis_client.connection"
+_POSTGRES = "galaxy_notify.feed_store.database"
 
 
 class _Patience:
-    """Finds the module that opens connections, and changes it once it has run."""
+    """Finds the modules that open connections, and changes them once they have run."""
 
     @classmethod
     def find_spec(
         cls, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        spec = PathFinder.find_spec(name, path, target) if name == _CONNECTION else None
+        wanted = name in (_REDIS, _POSTGRES)
+        spec = PathFinder.find_spec(name, path, target) if wanted else None
         if spec is not None:
             loader: Any = spec.loader
             run = loader.exec_module
@@ -30,7 +32,10 @@ class _Patience:
             def exec_module(module: Any) -> None:
                 run(module)
                 call_s, connect_s = map(float, os.environ["GN_PATIENCE_S"].split())
-                module.SOCKET_TIMEOUT_S, module.CONNECT_TIMEOUT_S = call_s, connect_s
+                if name == _REDIS:
+                    module.SOCKET_TIMEOUT_S, module.CONNECT_TIMEOUT_S = call_s, connect_s
+                else:
+                    module._OPTIONS["connect_timeout"] = int(connect_s)
 
             loader.exec_module = exec_module
         return spec
