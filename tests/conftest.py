@@ -21,6 +21,7 @@ from galaxy_notify.embedded.postgres_binaries import find_postgres
 from galaxy_notify.feed_store.migrations import migrate
 from galaxy_notify.redis_client import access, connection
 from galaxy_notify.settings import FeedSettings
+from tests.support import passed
 from tests.support.patience import CALL_S, CONNECT_S
 from tests.support.postgres import Postgres, PostgresServer, quick_server
 from tests.support.roads import ROADS, Road
@@ -169,9 +170,15 @@ def road(request: pytest.FixtureRequest) -> Road:
     return found
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what passed in the run before, where one is named."""
+    passed.leave_out(config, items)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name the servers this run used, what it could not run, and what to do about a failure."""
     found = servers_of_run()
+    passed.record(terminalreporter.stats.get("passed", []))
     terminalreporter.section("servers")
     terminalreporter.line(f"{VARIABLE}={seed_of_run()} repeats what the fault tests drew")
     for name, binary in found.items():
